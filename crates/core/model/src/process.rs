@@ -1,0 +1,43 @@
+//! The processes of one gateway.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Slot;
+
+/// A process of the gateway, by what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Process {
+    Supervisor,
+    Master,
+    Worker(Slot),
+}
+
+impl Process {
+    /// Every process that the supervisor starts, in start order.
+    pub const SUPERVISED: [Self; 3] =
+        [Self::Master, Self::Worker(Slot::One), Self::Worker(Slot::Two)];
+
+    /// The name of its files in the run directory: `worker-one`.
+    pub const fn file_stem(self) -> &'static str {
+        match self {
+            Self::Supervisor => "supervisor",
+            Self::Master => "master",
+            Self::Worker(Slot::One) => "worker-one",
+            Self::Worker(Slot::Two) => "worker-two",
+        }
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Supervisor => "supervisor",
+            Self::Master => "master",
+            Self::Worker(Slot::One) => "worker one",
+            Self::Worker(Slot::Two) => "worker two",
+        })
+    }
+}

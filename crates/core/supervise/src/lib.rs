@@ -1,0 +1,21 @@
+//! Which processes must run, and when one that died is started again.
+//!
+//! [`tree`] says who needs whom, [`restart`] how long to wait. The supervisor performs.
+//!
+//! # Invariants
+//!
+//! 1. Nothing gives up: a process that died is always started again, if later and later.
+//! 2. Time is an argument.
+//!
+//! # Not here
+//!
+//! Which worker serves: `mainstay-pair`. Starting, watching and killing processes: the
+//! supervisor.
+
+#![forbid(unsafe_code)]
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod restart;
+pub mod tree;
+
+pub use restart::{Backoff, Delay, Restart, Verdict};

@@ -1,0 +1,74 @@
+//! What an operator asks of a running gateway, and the answer: one request, one reply, then
+//! the connection is closed.
+
+use mainstay_model::{Generation, Process, Slot};
+use serde::{Deserialize, Serialize};
+
+/// Operator to master, on `admin.sock`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Every process, and who serves.
+    Status,
+}
+
+/// Master to operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    Status(Status),
+    /// The command was not understood or not carried out; one sentence.
+    Refused {
+        reason: String,
+    },
+}
+
+/// A gateway at one instant. This is also what `mainstay status --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub generation: Generation,
+    /// The slot whose worker serves; none while no worker is ready.
+    pub active: Option<Slot>,
+    /// How often the active role moved because a worker went down.
+    pub failovers: u64,
+    pub processes: Vec<ProcessStatus>,
+}
+
+/// One process at one instant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    pub process: Process,
+    pub state: State,
+    pub pid: u32,
+    /// The process that outlives it; none for the supervisor.
+    pub keeper_pid: Option<u32>,
+    /// Seconds since 1970; 0 while it is down.
+    pub since_unix: u64,
+    pub restarts: u64,
+    /// Open client connections.
+    pub connections: u64,
+    /// Requests answered since it started.
+    pub requests: u64,
+    /// Connections it took over from another process since it started.
+    pub adopted: u64,
+    /// Resident memory, its keeper's included.
+    pub memory_bytes: u64,
+    /// Processor time used, its keeper's included.
+    pub cpu_ms: u64,
+}
+
+/// What a process is at this instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A worker that serves.
+    Active,
+    /// A worker that is ready to serve.
+    Standby,
+    /// A worker that has not announced itself yet.
+    Starting,
+    /// A supervisor or master that does its work.
+    Running,
+    /// It is not there.
+    Down,
+}

@@ -1,0 +1,66 @@
+//! What the supervisor and the processes it started say to each other.
+//!
+//! The channel is the child's standard input, a socket pair made at spawn. When the
+//! supervisor dies, its children go on, and connect to `supervisor.sock` when a new one has
+//! bound it. The first message is the child's [`ToSupervisor::Hello`]; with any wire version
+//! but our own the supervisor stops the child and starts it anew.
+
+use mainstay_model::{Generation, Process};
+use serde::{Deserialize, Serialize};
+
+/// Supervisor to a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToProcess {
+    /// Answers `Hello`. To the master it carries the listening sockets, one descriptor for
+    /// each name, in order; to a worker `listeners` is empty.
+    Welcome { generation: Generation, listeners: Vec<String> },
+    /// Which processes run now; sent to the master after `Welcome` and at every change.
+    Processes { processes: Vec<Running> },
+    /// Take nothing new, finish what is open within the limit, then exit.
+    Stop { limit_ms: u64 },
+}
+
+/// One process as its supervisor knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    pub process: Process,
+    pub pid: u32,
+    /// Seconds since 1970 at which it was started.
+    pub since_unix: u64,
+    /// How often this process was started again after a death.
+    pub restarts: u64,
+}
+
+/// A process to its supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToSupervisor {
+    /// The first message, also of an orphan to a new supervisor. Carries the listening
+    /// sockets that this process already holds, one descriptor for each name, in order, so
+    /// that a new supervisor does not bind them a second time.
+    Hello { wire: u32, process: Process, pid: u32, listeners: Vec<String> },
+    /// The master's loop still turns; sent four times in each hang timeout. Whether a worker's
+    /// threads do, the master sees in its ledger.
+    Alive,
+}
+
+impl ToProcess {
+    /// How many descriptors travel with the message; any other number is refused.
+    pub const fn descriptors(&self) -> usize {
+        match self {
+            Self::Welcome { listeners, .. } => listeners.len(),
+            Self::Processes { .. } | Self::Stop { .. } => 0,
+        }
+    }
+}
+
+impl ToSupervisor {
+    /// How many descriptors travel with the message; any other number is refused.
+    pub const fn descriptors(&self) -> usize {
+        match self {
+            Self::Hello { listeners, .. } => listeners.len(),
+            Self::Alive => 0,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the master and its workers say to each other.
+//!
+//! The worker connects to `master.sock` and speaks first. It does so again after a death of
+//! the master: a new master learns from the workers which of them serves. Death is seen by
+//! pidfd, not by end of file, for a keeper holds the dead side's end open.
+
+use mainstay_model::{ListenerId, Slot};
+use serde::{Deserialize, Serialize};
+
+/// Master to worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToWorker {
+    /// Answers `Hello`: the listening sockets, one descriptor each, in order. The worker
+    /// holds them and does not accept.
+    Welcome { listeners: Vec<Listener> },
+    /// Be active: adopt what any keeper holds, and accept from the leased listeners.
+    Serve,
+    /// Be standby: stop accepting, and answer [`ToMaster::Revoked`].
+    Revoke,
+    /// Take nothing new, finish what is open within the limit, then exit.
+    Stop { limit_ms: u64 },
+}
+
+/// A listening socket, as a worker needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    pub id: ListenerId,
+    pub name: String,
+    pub accept: Accept,
+}
+
+/// Who takes connections out of a listener's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accept {
+    /// The active worker, under a lease.
+    Active,
+    /// The master, which hands each connection over a lane.
+    Master,
+}
+
+/// Worker to master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToMaster {
+    /// The first message. Carries, in order: the ledger; the event that its keeper raises
+    /// when the worker is past doing anything; the sending end of the lane of each thread.
+    Hello {
+        wire: u32,
+        slot: Slot,
+        pid: u32,
+        keeper_pid: u32,
+        /// It holds the lease, given by an earlier master.
+        serving: Serving,
+        threads: u16,
+    },
+    /// Everything is built: connections are welcome. This is what makes a worker ready.
+    Ready,
+    /// It no longer accepts.
+    Revoked,
+    /// It took over what another process left.
+    Adopted(Adopted),
+    /// It can no longer be protected (its keeper died) and asks to be replaced: it serves on
+    /// until `Revoke`, then offers its connections and exits.
+    Leaving,
+}
+
+/// Whether a worker holds the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Serving {
+    Active,
+    Standby,
+}
+
+/// What came of one adoption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The process that left it.
+    pub from_pid: u32,
+    /// Connections that go on.
+    pub connections: u32,
+    /// Connections that had been accepted and had no state yet.
+    pub fresh: u32,
+    /// Connections that could not be reconciled, and were closed.
+    pub closed: u32,
+    /// Connections that were being worked on when the process died by its own fault.
+    pub suspects: u32,
+    /// From the first offer to the last commit.
+    pub micros: u64,
+}
+
+impl ToWorker {
+    /// How many descriptors travel with the message; any other number is refused.
+    pub const fn descriptors(&self) -> usize {
+        match self {
+            Self::Welcome { listeners } => listeners.len(),
+            Self::Serve | Self::Revoke | Self::Stop { .. } => 0,
+        }
+    }
+}
+
+impl ToMaster {
+    /// How many descriptors travel with the message; any other number is refused.
+    pub const fn descriptors(&self) -> usize {
+        match self {
+            Self::Hello { threads, .. } => 2 + *threads as usize,
+            Self::Ready | Self::Revoked | Self::Adopted(_) | Self::Leaving => 0,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Offering what a process left to one heir after another, until everything is taken.
+//!
+//! An heir that dies before it answers leaves open offers. Whether it had committed them is
+//! asked of its own ledger, which came with its claim: so a connection is never offered to
+//! two, and never lost between two.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use mainstay_model::Chain;
+use mainstay_os::{
+    Channel, ChannelError, ChannelListener, Interest, Pidfd, Poller, SharedFile, now,
+};
+use mainstay_wire::estate::{OFFER_DESCRIPTORS_MAX, OFFERS_OPEN_MAX, ToHeir, ToKeeper};
+use mainstay_wire::frame::{self, MESSAGE_BYTES_MAX};
+use tracing::{debug, warn};
+
+use crate::keeper::KeeperSetup;
+use crate::lane::LedgerState;
+use crate::observer::Observer;
+use crate::scan::{Left, borrow};
+
+/// Most connections in one offer: a message of their items stays below the limit.
+const ITEMS_MAX: usize = 253;
+
+const LISTENER: u64 = 0;
+const HEIR: u64 = 1;
+const HEIR_END: u64 = 2;
+
+/// How often an heir that is suspected dead is looked at.
+const HEIR_INTERVAL: Duration = Duration::from_millis(1);
+
+/// What is left, and what of it is offered and not answered.
+#[derive(Debug)]
+pub(crate) struct Estate<'a> {
+    setup: &'a KeeperSetup,
+    left: VecDeque<Left>,
+    open: BTreeMap<u32, Vec<Left>>,
+    offers: u32,
+}
+
+/// An heir that is taking.
+#[derive(Debug)]
+struct Heir {
+    channel: Channel,
+    process: Pidfd,
+    ledger: Observer,
+}
+
+impl<'a> Estate<'a> {
+    pub(crate) fn new(setup: &'a KeeperSetup, left: Vec<Left>) -> Self {
+        Self { setup, left: left.into(), open: BTreeMap::new(), offers: 0 }
+    }
+
+    /// Serves heirs until everything is taken, or nobody came for `patience`.
+    pub(crate) fn settle(
+        mut self,
+        listener: &ChannelListener,
+        patience: Duration,
+    ) -> io::Result<()> {
+        let mut poller = Poller::new(4)?;
+        poller.add(listener, LISTENER, Interest::ReadLevel)?;
+        let mut give_up = now() + patience;
+        while !self.is_settled() {
+            let Some(channel) = listener.accept()? else {
+                let left = give_up.since(now());
+                if left.is_zero() {
+                    warn!(
+                        pid = self.setup.pid,
+                        connections = self.left.len(),
+                        "nobody came for what a process left, its connections are closed"
+                    );
+                    return Ok(());
+                }
+                poller.wait(Some(left))?;
+                continue;
+            };
+            match self.serve(channel) {
+                Ok(()) => {}
+                Err(error) => debug!(error = %Chain(&error), "an heir gave up"),
+            }
+            give_up = now() + patience;
+        }
+        Ok(())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.left.is_empty() && self.open.is_empty()
+    }
+
+    /// Serves one heir until everything is taken or it is past doing anything.
+    fn serve(&mut self, channel: Channel) -> io::Result<()> {
+        let heir = self.receive_claim(channel)?;
+        let estate = frame::encode(&ToHeir::Estate { pid: self.setup.pid });
+        let estate = estate.map_err(io::Error::other)?;
+        let mut poller = Poller::new(4)?;
+        poller.add(&heir.channel, HEIR, Interest::ReadLevel)?;
+        poller.add(&heir.process, HEIR_END, Interest::ReadLevel)?;
+        let mut result =
+            heir.channel.send(&estate, &[self.setup.ledger.as_fd()]).map_err(io::Error::other);
+        while result.is_ok() && !self.is_settled() {
+            result = self.exchange(&heir, &mut poller);
+            if has_ended(&heir)? {
+                break;
+            }
+        }
+        if self.is_settled() {
+            let settled = frame::encode(&ToHeir::Settled).map_err(io::Error::other)?;
+            return heir.channel.send(&settled, &[]).map_err(io::Error::other);
+        }
+        // Only when it is past doing anything does its ledger tell what it has.
+        while !has_ended(&heir)? {
+            poller.wait(Some(HEIR_INTERVAL))?;
+        }
+        self.take_back(&heir.ledger);
+        result
+    }
+
+    /// Waits for the first message of a process that connected.
+    fn receive_claim(&self, channel: Channel) -> io::Result<Heir> {
+        let mut poller = Poller::new(1)?;
+        poller.add(&channel, HEIR, Interest::ReadLevel)?;
+        poller.wait(Some(self.setup.patience))?;
+        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+        let message = channel.receive(&mut buffer).map_err(io::Error::other)?;
+        let message = message.ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))?;
+        let bytes = buffer.get(..message.bytes).unwrap_or_default();
+        let claim: ToKeeper = frame::decode(bytes).map_err(io::Error::other)?;
+        let ToKeeper::Claim { pid } = claim else {
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
+        };
+        let ledger = message.descriptors.into_iter().next();
+        let ledger = ledger.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        let file = SharedFile::from_descriptor(ledger);
+        let ledger = Observer::open(&file).map_err(io::Error::other)?;
+        Ok(Heir { process: Pidfd::open(pid)?, channel, ledger })
+    }
+
+    /// One round: offers as far as offers may be open, then waits for an answer.
+    fn exchange(&mut self, heir: &Heir, poller: &mut Poller) -> io::Result<()> {
+        while self.open.len() < OFFERS_OPEN_MAX && !self.left.is_empty() {
+            match self.offer(heir) {
+                Ok(()) => {}
+                Err(ChannelError::Full) if !self.open.is_empty() => break,
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+        poller.wait(Some(self.setup.patience))?;
+        let mut buffer = [0; 256];
+        while let Some(message) = heir.channel.receive(&mut buffer).map_err(io::Error::other)? {
+            let bytes = buffer.get(..message.bytes).unwrap_or_default();
+            match frame::decode(bytes).map_err(io::Error::other)? {
+                // The heir holds them; our copies are closed here.
+                ToKeeper::Taken { offer } => drop(self.open.remove(&offer)),
+                ToKeeper::Claim { .. } => return Err(io::Error::from(io::ErrorKind::InvalidData)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one offer, as large as fits.
+    fn offer(&mut self, heir: &Heir) -> Result<(), ChannelError> {
+        let mut batch = Vec::new();
+        let mut descriptors = 0;
+        while let Some(next) = self.left.pop_front() {
+            descriptors += next.item.descriptors();
+            if descriptors > OFFER_DESCRIPTORS_MAX || batch.len() >= ITEMS_MAX {
+                self.left.push_front(next);
+                break;
+            }
+            batch.push(next);
+        }
+        let items = batch.iter().map(|left| left.item).collect();
+        let offer = self.offers;
+        let message = frame::encode(&ToHeir::Offer { offer, items })
+            .map_err(|source| ChannelError::Send { source: io::Error::other(source) })?;
+        let borrowed: Vec<BorrowedFd<'_>> = batch.iter().flat_map(borrow).collect();
+        match heir.channel.send(&message, &borrowed) {
+            Ok(()) => {
+                self.offers = self.offers.wrapping_add(1);
+                self.open.insert(offer, batch);
+                Ok(())
+            }
+            Err(error) => {
+                self.left.extend(batch);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back the offers that a dead heir did not answer, but for what it had committed.
+    fn take_back(&mut self, heir: &Observer) {
+        let open = std::mem::take(&mut self.open);
+        if open.is_empty() {
+            return;
+        }
+        let committed: BTreeSet<u64> = (0..heir.lanes())
+            .flat_map(|lane| (0..heir.slots_touched(lane)).map(move |slot| (lane, slot)))
+            .filter_map(|(lane, slot)| heir.record(lane, slot))
+            .map(|record| record.id)
+            .collect();
+        self.left.extend(open.into_values().flatten().filter(|left| !committed.contains(&left.id)));
+    }
+}
+
+/// Whether an heir is past doing anything: gone, or dumping core.
+fn has_ended(heir: &Heir) -> io::Result<bool> {
+    Ok(heir.process.has_exited()? || heir.ledger.state() == LedgerState::Orphaned)
+}

@@ -1,0 +1,292 @@
+//! The heir's side: claiming an estate, and what it finds of each connection.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use mainstay_adopt::{Cursors, Irreconcilable, Known, Place, Span, Window, reconcile};
+use mainstay_os::{Channel, ChannelError, SharedFile, Truth, counts};
+use mainstay_wire::estate::{Item, ToHeir, ToKeeper};
+use mainstay_wire::frame::{self, FrameError, MESSAGE_BYTES_MAX};
+
+use crate::areas::{Areas, Direction};
+use crate::layout::AREA_BYTES;
+use crate::observer::{ObserveError, Observer};
+use crate::record::Record;
+
+/// A claim on what one process left.
+#[derive(Debug)]
+pub struct Claim {
+    channel: Channel,
+    buffer: Vec<u8>,
+    pid: u32,
+    ledger: Option<Arc<Observer>>,
+}
+
+/// What a keeper said.
+#[derive(Debug)]
+pub enum Offer {
+    /// Connections to adopt; to be answered with [`Claim::taken`] when they are committed.
+    Connections { offer: u32, left: Vec<Left> },
+    /// Everything was taken.
+    Settled,
+}
+
+/// One connection that was left, with its descriptors.
+#[derive(Debug)]
+pub enum Left {
+    /// It was accepted and nothing was noted of it.
+    Fresh(OwnedFd),
+    Noted(Box<Adoptee>),
+}
+
+/// One connection with a record in a dead process's ledger.
+#[derive(Debug)]
+pub struct Adoptee {
+    pub record: Record,
+    pub client: OwnedFd,
+    pub upstream: Option<OwnedFd>,
+    /// It was being worked on when the process died by its own fault.
+    pub suspect: bool,
+    in_step: bool,
+    lane: usize,
+    ledger: Arc<Observer>,
+}
+
+/// Why an estate, or one connection of it, could not be adopted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    #[error("cannot connect to the keeper")]
+    Connect { source: io::Error },
+
+    #[error("cannot talk to the keeper")]
+    Channel { source: ChannelError },
+
+    #[error("cannot understand the keeper")]
+    Frame { source: FrameError },
+
+    #[error("cannot read the ledger that was left")]
+    Ledger { source: ObserveError },
+
+    #[error("the keeper's messages are out of order")]
+    OutOfOrder,
+
+    #[error("cannot ask the kernel what was read and written")]
+    Counts { source: io::Error },
+
+    #[error("cannot reconcile the ledger with the kernel")]
+    Irreconcilable { source: Irreconcilable },
+
+    #[error("bytes that the ledger speaks of are not in it")]
+    BytesMissing,
+}
+
+impl Claim {
+    /// Claims the estate behind `path` for the process whose ledger is `own`.
+    pub fn send(path: &Path, own: &SharedFile) -> Result<Self, AdoptError> {
+        let channel = Channel::connect(path).map_err(|source| AdoptError::Connect { source })?;
+        let claim = frame::encode(&ToKeeper::Claim { pid: std::process::id() })
+            .map_err(|source| AdoptError::Frame { source })?;
+        channel.send(&claim, &[own.as_fd()]).map_err(|source| AdoptError::Channel { source })?;
+        Ok(Self { channel, buffer: vec![0; MESSAGE_BYTES_MAX], pid: 0, ledger: None })
+    }
+
+    /// Where messages of the keeper arrive.
+    pub const fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// The process that left it; 0 before the keeper's first message.
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The next thing that the keeper said, if it said anything.
+    pub fn receive(&mut self) -> Result<Option<Offer>, AdoptError> {
+        loop {
+            let received = self.channel.receive(&mut self.buffer);
+            let received = received.map_err(|source| AdoptError::Channel { source })?;
+            let Some(message) = received else { return Ok(None) };
+            let bytes = self.buffer.get(..message.bytes).unwrap_or_default();
+            let decoded: ToHeir =
+                frame::decode(bytes).map_err(|source| AdoptError::Frame { source })?;
+            let (found, expected) = (message.descriptors.len(), decoded.descriptors());
+            if found != expected {
+                let source = FrameError::Descriptors { found, expected };
+                return Err(AdoptError::Frame { source });
+            }
+            match decoded {
+                ToHeir::Estate { pid } => self.open(pid, message.descriptors)?,
+                ToHeir::Offer { offer, items } => {
+                    let left = self.sort(&items, message.descriptors)?;
+                    return Ok(Some(Offer::Connections { offer, left }));
+                }
+                ToHeir::Settled => return Ok(Some(Offer::Settled)),
+            }
+        }
+    }
+
+    /// Tells the keeper that everything of an offer is committed.
+    pub fn taken(&self, offer: u32) -> Result<(), AdoptError> {
+        let message = frame::encode(&ToKeeper::Taken { offer })
+            .map_err(|source| AdoptError::Frame { source })?;
+        self.channel.send(&message, &[]).map_err(|source| AdoptError::Channel { source })
+    }
+
+    fn open(&mut self, pid: u32, descriptors: Vec<OwnedFd>) -> Result<(), AdoptError> {
+        let file = descriptors.into_iter().next().ok_or(AdoptError::OutOfOrder)?;
+        let ledger = Observer::open(&SharedFile::from_descriptor(file))
+            .map_err(|source| AdoptError::Ledger { source })?;
+        self.pid = pid;
+        self.ledger = Some(Arc::new(ledger));
+        Ok(())
+    }
+
+    fn sort(&self, items: &[Item], descriptors: Vec<OwnedFd>) -> Result<Vec<Left>, AdoptError> {
+        let ledger = self.ledger.as_ref().ok_or(AdoptError::OutOfOrder)?;
+        let mut descriptors = descriptors.into_iter();
+        let mut left = Vec::with_capacity(items.len());
+        for item in items {
+            let client = descriptors.next().ok_or(AdoptError::OutOfOrder)?;
+            let (lane, slot, upstream) = match *item {
+                Item::Fresh => {
+                    left.push(Left::Fresh(client));
+                    continue;
+                }
+                Item::Client { lane, slot } => (lane, slot, None),
+                Item::Both { lane, slot } => {
+                    (lane, slot, Some(descriptors.next().ok_or(AdoptError::OutOfOrder)?))
+                }
+            };
+            let lane = usize::from(lane);
+            let record = ledger.record(lane, slot as usize).ok_or(AdoptError::OutOfOrder)?;
+            let in_step = ledger.in_step(lane) == Some(slot);
+            left.push(Left::Noted(Box::new(Adoptee {
+                record,
+                client,
+                upstream,
+                suspect: in_step && ledger.died_in(lane),
+                in_step,
+                lane,
+                ledger: Arc::clone(ledger),
+            })));
+        }
+        Ok(left)
+    }
+}
+
+impl Adoptee {
+    /// Brings the record up to the truth, and its bytes into `areas`, in buffers of the
+    /// connection's own.
+    pub fn settle(&mut self, areas: &mut Areas) -> Result<(), AdoptError> {
+        if self.upstream.is_none() {
+            self.record.upstream_id = 0;
+            self.record.upstream_fd = -1;
+        }
+        if self.in_step {
+            self.reconcile()?;
+        }
+        let mut record = self.record;
+        record.head = self.span(areas, record.head, Direction::Request)?;
+        let streams = &mut record.streams;
+        // The head of the request is both what goes out first and what is kept of it.
+        let ahead = streams.request.ahead;
+        streams.request.ahead = if ahead.place == self.record.head.place {
+            Span { place: record.head.place, ..ahead }
+        } else {
+            self.span(areas, ahead, Direction::Request)?
+        };
+        streams.request.window = self.window(areas, streams.request.window, Direction::Request)?;
+        streams.response.ahead = self.span(areas, streams.response.ahead, Direction::Response)?;
+        streams.response.window =
+            self.window(areas, streams.response.window, Direction::Response)?;
+        record.adoptions = record.adoptions.saturating_add(1);
+        self.record = record;
+        Ok(())
+    }
+
+    /// Asks the kernel what was done after the last note.
+    fn reconcile(&mut self) -> Result<(), AdoptError> {
+        let known = |truth: io::Result<Truth>| match truth {
+            Ok(Truth::Known(counts)) => {
+                Ok(Known::Counts(Cursors { read: counts.read, written: counts.written }))
+            }
+            Ok(Truth::Unknown) => Ok(Known::Nothing),
+            Err(source) => Err(AdoptError::Counts { source }),
+        };
+        let client = known(counts(&self.client))?;
+        let upstream = match &self.upstream {
+            Some(upstream) => known(counts(upstream))?,
+            None => Known::Nothing,
+        };
+        let room = |flow: &mainstay_adopt::Flow| {
+            let (place, offset) = flow.landing();
+            u32::try_from(Areas::capacity(place)).unwrap_or(u32::MAX).saturating_sub(offset)
+        };
+        reconcile(&mut self.record.streams, client, upstream, room)
+            .map_err(|source| AdoptError::Irreconcilable { source })
+    }
+
+    fn span(
+        &self,
+        areas: &mut Areas,
+        span: Span,
+        direction: Direction,
+    ) -> Result<Span, AdoptError> {
+        // What has gone out of a kept head is still part of it, so it moves as a whole.
+        let kept = if direction == Direction::Request { 0 } else { span.start };
+        let place = self.bytes(areas, span.place, direction, (kept, span.end))?;
+        Ok(Span { place, start: span.start - kept, end: span.end - kept })
+    }
+
+    fn window(
+        &self,
+        areas: &mut Areas,
+        window: Window,
+        direction: Direction,
+    ) -> Result<Window, AdoptError> {
+        let Window { place, start, ready, end } = window;
+        if window.is_empty() {
+            return Ok(Window::EMPTY);
+        }
+        let place = self.bytes(areas, place, direction, (start, end))?;
+        Ok(Window { place, start: 0, ready: ready - start, end: end - start })
+    }
+
+    /// Copies bytes out of the ledger that was left into a new buffer.
+    fn bytes(
+        &self,
+        areas: &mut Areas,
+        place: Place,
+        direction: Direction,
+        range: (u32, u32),
+    ) -> Result<Place, AdoptError> {
+        let (start, end) = (range.0 as usize, range.1 as usize);
+        if start >= end || place.is_none() {
+            return Ok(Place::NONE);
+        }
+        let layout = self.ledger.layout();
+        let area = if let Some(index) = place.as_small() {
+            layout.small_buffer(self.lane, index as usize)
+        } else if let Some(index) = place.as_large() {
+            layout.large_buffer(self.lane, index as usize)
+        } else if place == Place::OUT {
+            layout.out(self.lane)
+        } else {
+            layout.scratch(self.lane, direction as usize)
+        };
+        if end > area.len() || end - start > AREA_BYTES {
+            return Err(AdoptError::BytesMissing);
+        }
+        let to = areas.allocate(end - start);
+        let target = areas.at_mut(to, direction).get_mut(..end - start);
+        let target = target.ok_or(AdoptError::BytesMissing)?;
+        if self.ledger.copy(area.start + start, target) {
+            Ok(to)
+        } else {
+            areas.free(to);
+            Err(AdoptError::BytesMissing)
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a process left: its connections, found by its ledger and in its descriptor table.
+//!
+//! # Invariants
+//!
+//! 1. A descriptor is taken for a connection's only if the socket behind it has the cookie
+//!    that the ledger noted: its number may have been closed and opened again since.
+//! 2. A socket that was accepted, or handed over, and not noted yet is found too: it is
+//!    bound to the address of a listener and is not listening itself.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use mainstay_os::{
+    Channel, ChannelError, Endpoint, Inheritance, close_listener, cookie, local_endpoint,
+    peer_address, refuse_more,
+};
+use mainstay_wire::estate::Item;
+use mainstay_wire::frame::MESSAGE_BYTES_MAX;
+use rustix::net::{AddressFamily, SocketType, sockopt};
+
+use crate::observer::Observer;
+
+/// One connection that was left, with its descriptors.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) id: u64,
+    pub(crate) item: Item,
+    pub(crate) client: OwnedFd,
+    pub(crate) upstream: Option<OwnedFd>,
+}
+
+/// Takes everything that matters out of an inheritance. What does not is left in it, and
+/// closed when the keeper ends.
+pub(crate) fn scan(observer: &Observer, inheritance: &mut Inheritance) -> Vec<Left> {
+    let mut left = noted(observer, inheritance);
+    left.extend(fresh(inheritance));
+    left
+}
+
+/// The connections of the ledger.
+fn noted(observer: &Observer, inheritance: &mut Inheritance) -> Vec<Left> {
+    let mut left = Vec::new();
+    for lane in 0..observer.lanes() {
+        for slot in 0..observer.slots_touched(lane) {
+            let Some(record) = observer.record(lane, slot) else { continue };
+            let Some(client) = take_checked(inheritance, record.client_fd, record.id) else {
+                continue;
+            };
+            let upstream = take_checked(inheritance, record.upstream_fd, record.upstream_id);
+            let lane = u16::try_from(lane).expect("far fewer lanes");
+            let slot = u32::try_from(slot).expect("far fewer slots");
+            let item = match upstream {
+                Some(_) => Item::Both { lane, slot },
+                None => Item::Client { lane, slot },
+            };
+            left.push(Left { id: record.id, item, client, upstream });
+        }
+    }
+    left
+}
+
+fn take_checked(inheritance: &mut Inheritance, number: i32, id: u64) -> Option<OwnedFd> {
+    let descriptor = inheritance.take(number)?;
+    (cookie(&descriptor).ok()? == id).then_some(descriptor)
+}
+
+/// The connections that nothing was noted of.
+fn fresh(inheritance: &mut Inheritance) -> Vec<Left> {
+    let mut listeners = Vec::new();
+    let mut candidates = Vec::new();
+    let numbers: Vec<_> = inheritance.numbers().collect();
+    for number in numbers {
+        let Some(descriptor) = inheritance.take(number) else { continue };
+        sort(descriptor, &mut listeners, &mut candidates);
+    }
+    candidates
+        .into_iter()
+        .filter(|candidate| was_accepted(candidate, &listeners))
+        .filter_map(|client| {
+            let id = cookie(&client).ok()?;
+            Some(Left { id, item: Item::Fresh, client, upstream: None })
+        })
+        .collect()
+}
+
+/// Finds out what one descriptor is: a listener, a candidate for a connection, a channel
+/// with handoffs that nobody received, or nothing that matters.
+fn sort(descriptor: OwnedFd, listeners: &mut Vec<Endpoint>, candidates: &mut Vec<OwnedFd>) {
+    let Ok(kind) = sockopt::socket_type(&descriptor) else { return };
+    let listens = sockopt::socket_acceptconn(&descriptor).unwrap_or(false);
+    if kind == SocketType::SEQPACKET {
+        if listens {
+            // Whoever connects now would wait for a dead process.
+            note_failure("close a channel's address", close_listener(&descriptor));
+        } else {
+            candidates.extend(undelivered(descriptor));
+        }
+    } else if kind == SocketType::STREAM {
+        if listens {
+            listeners.extend(local_endpoint(&descriptor).ok().flatten());
+        } else {
+            candidates.push(descriptor);
+        }
+    }
+}
+
+/// Descriptors that were sent to the process and never received.
+fn undelivered(channel: OwnedFd) -> Vec<OwnedFd> {
+    // First nobody can send more, then what is there is taken out.
+    note_failure("close a channel for sending", refuse_more(&channel));
+    let Ok(channel) = Channel::from_descriptor(channel) else { return Vec::new() };
+    let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+    let mut found = Vec::new();
+    loop {
+        match channel.receive(&mut buffer) {
+            Ok(Some(message)) => found.extend(message.descriptors),
+            // The descriptors of a message that is too long are closed with it; no message
+            // of ours is.
+            Err(ChannelError::TooLong { .. } | ChannelError::DescriptorLost) => {}
+            Ok(None) | Err(_) => return found,
+        }
+    }
+}
+
+/// Whether a socket came out of a listener's queue.
+fn was_accepted(socket: &OwnedFd, listeners: &[Endpoint]) -> bool {
+    if sockopt::socket_type(socket) != Ok(SocketType::STREAM) {
+        return false;
+    }
+    if sockopt::socket_acceptconn(socket).unwrap_or(true) {
+        return false;
+    }
+    // A connection that its client has already reset has no peer any more.
+    let connected = match sockopt::socket_domain(socket) {
+        Ok(AddressFamily::UNIX) => true,
+        _ => peer_address(socket).is_ok(),
+    };
+    let Ok(Some(local)) = local_endpoint(socket) else { return false };
+    connected && listeners.iter().any(|listener| covers(listener, &local))
+}
+
+/// Whether a connection to `local` came in at `listener`.
+pub(crate) fn covers(listener: &Endpoint, local: &Endpoint) -> bool {
+    match (listener, local) {
+        (Endpoint::Tcp(listener), Endpoint::Tcp(local)) => {
+            listener.port() == local.port()
+                && (listener.ip().is_unspecified()
+                    || listener.ip().to_canonical() == local.ip().to_canonical())
+        }
+        (Endpoint::Unix(listener), Endpoint::Unix(local)) => listener == local,
+        (Endpoint::Tcp(_), Endpoint::Unix(_)) | (Endpoint::Unix(_), Endpoint::Tcp(_)) => false,
+    }
+}
+
+/// A keeper goes on whatever fails: each connection that it can save counts.
+fn note_failure(attempted: &str, result: std::io::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "keeper could not {attempted}");
+    }
+}
+
+/// The number of a descriptor, for the order of an offer.
+pub(crate) fn borrow(left: &Left) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
+    std::iter::once(left.client.as_fd()).chain(left.upstream.as_ref().map(AsFd::as_fd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(text: &str) -> Endpoint {
+        Endpoint::Tcp(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_connection_is_known_by_the_listener_it_came_in_at() {
+        assert!(covers(&tcp("0.0.0.0:80"), &tcp("192.0.2.1:80")));
+        assert!(covers(&tcp("[::]:80"), &tcp("192.0.2.1:80")));
+        assert!(covers(&tcp("127.0.0.1:80"), &tcp("[::ffff:127.0.0.1]:80")));
+        assert!(!covers(&tcp("127.0.0.1:80"), &tcp("127.0.0.1:81")));
+        assert!(!covers(&tcp("127.0.0.1:80"), &tcp("127.0.0.2:80")));
+        assert!(!covers(&tcp("127.0.0.1:80"), &Endpoint::Unix("/run/a".into())));
+    }
+}

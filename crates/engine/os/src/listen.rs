@@ -1,0 +1,193 @@
+//! Listening sockets and what they accept.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with,
+    getpeername, getsockname, ipproto, listen, socket_with, sockopt,
+};
+
+/// An address that can be listened on or connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Why an address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {endpoint}")]
+pub struct BindError {
+    pub endpoint: Endpoint,
+    pub source: io::Error,
+}
+
+/// Listens on `endpoint`, with room for `backlog` connections that nobody accepted yet.
+///
+/// What it accepts sends small segments at once (`TCP_NODELAY` is inherited).
+pub fn bind(endpoint: &Endpoint, backlog: u32) -> Result<OwnedFd, BindError> {
+    let attempt = || -> io::Result<OwnedFd> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = match endpoint {
+            Endpoint::Tcp(address) => {
+                let family =
+                    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+                let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+                sockopt::set_socket_reuseaddr(&socket, true)?;
+                sockopt::set_tcp_nodelay(&socket, true)?;
+                rustix::net::bind(&socket, address)?;
+                socket
+            }
+            Endpoint::Unix(path) => {
+                let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+                match std::fs::remove_file(path) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+                rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+                socket
+            }
+        };
+        listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(socket)
+    };
+    attempt().map_err(|source| BindError { endpoint: endpoint.clone(), source })
+}
+
+/// The next connection of a listening socket, if there is one, and its client's address if it
+/// has one. A connection that its client gave up in the meantime is passed over.
+pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, Option<SocketAddr>)>> {
+    loop {
+        match acceptfrom_with(&listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok((socket, address)) => {
+                let peer = address.and_then(|address| SocketAddr::try_from(address).ok());
+                return Ok(Some((socket, peer.map(plain))));
+            }
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Whether a connection is there already.
+#[derive(Debug)]
+pub enum Connecting {
+    Done(OwnedFd),
+    /// It is being established: it is, or has failed, when it can be written to.
+    Begun(OwnedFd),
+}
+
+/// Begins a connection to `endpoint`.
+pub fn connect(endpoint: &Endpoint) -> io::Result<Connecting> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (socket, begun) = match endpoint {
+        Endpoint::Tcp(address) => {
+            let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+            sockopt::set_tcp_nodelay(&socket, true)?;
+            let begun = rustix::net::connect(&socket, address);
+            (socket, begun)
+        }
+        Endpoint::Unix(path) => {
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            let begun = rustix::net::connect(&socket, &SocketAddrUnix::new(path)?);
+            (socket, begun)
+        }
+    };
+    match begun {
+        Ok(()) => Ok(Connecting::Done(socket)),
+        Err(Errno::INPROGRESS) => Ok(Connecting::Begun(socket)),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// How a connection that had begun turned out.
+pub fn connected(socket: impl AsFd) -> io::Result<()> {
+    sockopt::socket_error(socket)?.map_err(io::Error::from)
+}
+
+/// Tells the peer that nothing more will be sent. A peer that is gone need not be told.
+pub fn end_writing(socket: impl AsFd) -> io::Result<()> {
+    match rustix::net::shutdown(socket, rustix::net::Shutdown::Write) {
+        Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The address that `socket` is bound to; `None` for a Unix socket without a name.
+pub fn local_endpoint(socket: impl AsFd) -> io::Result<Option<Endpoint>> {
+    endpoint(getsockname(socket)?)
+}
+
+/// The peer's address and port; `None` for a Unix socket.
+pub fn peer_address(socket: impl AsFd) -> io::Result<Option<SocketAddr>> {
+    match endpoint(getpeername(socket)?.unwrap_or_else(|| SocketAddrUnix::new_unnamed().into()))? {
+        Some(Endpoint::Tcp(address)) => Ok(Some(plain(address))),
+        Some(Endpoint::Unix(_)) | None => Ok(None),
+    }
+}
+
+fn endpoint(address: SocketAddrAny) -> io::Result<Option<Endpoint>> {
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        return Ok(Some(Endpoint::Tcp(address)));
+    }
+    let unix = SocketAddrUnix::try_from(address)?;
+    let path = unix.path().map(|path| {
+        use std::os::unix::ffi::OsStrExt;
+        PathBuf::from(std::ffi::OsStr::from_bytes(path.to_bytes()))
+    });
+    Ok(path.map(Endpoint::Unix))
+}
+
+/// An IPv4 client of an IPv6 socket, as the IPv4 client that it is.
+fn plain(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(ip) => SocketAddr::new(IpAddr::V4(ip), address.port()),
+            None => address,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accepted_socket_knows_its_listener_and_its_peer() {
+        let endpoint = Endpoint::Tcp("127.0.0.1:0".parse().unwrap());
+        let listener = bind(&endpoint, 8).unwrap();
+        let Some(Endpoint::Tcp(address)) = local_endpoint(&listener).unwrap() else { panic!() };
+        assert!(accept(&listener).unwrap().is_none());
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (socket, peer) = accept(&listener).unwrap().unwrap();
+        assert_eq!(peer, Some(client.local_addr().unwrap()));
+        assert_eq!(local_endpoint(&socket).unwrap(), Some(Endpoint::Tcp(address)));
+        assert_eq!(peer_address(&socket).unwrap(), Some(client.local_addr().unwrap()));
+    }
+
+    #[test]
+    fn an_address_in_use_is_named() {
+        let first = bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), 8).unwrap();
+        let taken = local_endpoint(&first).unwrap().unwrap();
+        let error = bind(&taken, 8).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot listen on {taken}"));
+    }
+}

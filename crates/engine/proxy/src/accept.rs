@@ -1,0 +1,194 @@
+//! New connections: from a leased listener, from the master, or found after a death with
+//! nothing noted of them.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+use mainstay_http::Exchange;
+use mainstay_ledger::{Counter, Record};
+use mainstay_model::ListenerId;
+use mainstay_os::{Interest, accept, cookie, peer_address};
+use mainstay_wire::frame::DESCRIPTORS_MAX;
+use mainstay_wire::lane::decode;
+use tracing::{debug, warn};
+
+use crate::connection::{Connection, Gone, Watch};
+use crate::lane::Lane;
+use crate::settings::Serves;
+use crate::token::Token;
+
+/// Connections taken out of a listener's queue at a time. What is queued is safe whatever
+/// happens to us; what was accepted has to be saved.
+const ACCEPTS_MAX: usize = 32;
+
+/// A listening socket of this lane.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    pub(crate) id: ListenerId,
+    pub(crate) socket: Arc<OwnedFd>,
+}
+
+/// Whether a lane takes connections from the listeners that are leased to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepting {
+    /// It was not told to.
+    Off,
+    On,
+    /// It was told to, and has no room.
+    Full,
+}
+
+impl Lane {
+    /// Begins to accept from all listeners.
+    pub(crate) fn start_accepting(&mut self) {
+        if self.accepting == Accepting::On {
+            return;
+        }
+        self.accepting = Accepting::On;
+        for Listening { id, socket } in &self.listeners {
+            let token = Token::Listener { id: id.0 }.pack();
+            if let Err(error) = self.poller.add(socket.as_fd(), token, Interest::Accept) {
+                warn!(listener = id.0, %error, "cannot watch a listener");
+            }
+        }
+    }
+
+    /// Accepts no more, until told to or until there is room again.
+    pub(crate) fn stop_accepting(&mut self, state: Accepting) {
+        if self.accepting == Accepting::On {
+            for Listening { id, socket } in &self.listeners {
+                if let Err(error) = self.poller.remove(socket.as_fd()) {
+                    warn!(listener = id.0, %error, "cannot stop watching a listener");
+                }
+            }
+        }
+        self.accepting = state;
+    }
+
+    /// Goes on accepting if only the lack of room had ended it.
+    pub(crate) fn resume_accepting(&mut self) {
+        if self.accepting == Accepting::Full {
+            self.start_accepting();
+        }
+    }
+
+    /// Accepts from one listener.
+    pub(crate) fn accept_from(&mut self, id: u16) {
+        let found = self.listeners.iter().find(|listening| listening.id.0 == id);
+        let Some(Listening { socket, .. }) = found.cloned() else { return };
+        for _ in 0..ACCEPTS_MAX {
+            if self.accepting != Accepting::On {
+                return;
+            }
+            if !self.ledger.has_room() {
+                self.stop_accepting(Accepting::Full);
+                return;
+            }
+            match accept(socket.as_fd()) {
+                Ok(Some((client, peer))) => self.open(client, peer, ListenerId(id)),
+                Ok(None) => return,
+                Err(error) => {
+                    // Out of descriptors, most likely: the queue holds, and the next event
+                    // or tick tries again.
+                    warn!(listener = id, %error, "cannot accept a connection");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Receives what the master has handed over.
+    pub(crate) fn receive_handoffs(&mut self) {
+        let mut buffer = [0; 2 * DESCRIPTORS_MAX];
+        loop {
+            if !self.ledger.has_room() {
+                // What is queued stays queued; the tick looks again.
+                return;
+            }
+            let message = match self.handoffs.receive(&mut buffer) {
+                Ok(Some(message)) => message,
+                Ok(None) => return,
+                Err(error) => {
+                    warn!(%error, "a handoff was lost");
+                    return;
+                }
+            };
+            let bytes = buffer.get(..message.bytes).unwrap_or_default();
+            let listeners: Vec<_> = match decode(bytes, message.descriptors.len()) {
+                Ok(listeners) => listeners.collect(),
+                Err(error) => {
+                    warn!(%error, "a handoff was refused");
+                    continue;
+                }
+            };
+            for (client, listener) in message.descriptors.into_iter().zip(listeners) {
+                self.take_in(client, listener);
+            }
+        }
+    }
+
+    /// Takes a connection that was accepted by another process.
+    pub(crate) fn take_in(&mut self, client: OwnedFd, listener: ListenerId) {
+        match peer_address(&client) {
+            Ok(peer) => self.open(client, peer, listener),
+            // The client has gone since.
+            Err(error) => debug!(%error, "a connection ended before it was served"),
+        }
+    }
+
+    /// Begins to serve a connection.
+    fn open(&mut self, client: OwnedFd, peer: Option<SocketAddr>, listener: ListenerId) {
+        let id = match cookie(&client) {
+            Ok(id) => id,
+            Err(error) => {
+                debug!(%error, "a connection ended before it was served");
+                return;
+            }
+        };
+        let Some(slot) = self.ledger.allocate() else {
+            warn!(limit = self.ledger.capacity(), "no room for a connection, it is closed");
+            return;
+        };
+        let listening = self.settings.listeners.get(usize::from(listener.0));
+        let tunnel =
+            matches!(listening.map(|listening| listening.serves), Some(Serves::Tcp { .. }));
+        let mut record = Record::FREE;
+        record.id = id;
+        record.client_fd = client.as_raw_fd();
+        record.listener = listener.0;
+        record.peer = peer.into();
+        if tunnel {
+            record.exchange = Exchange::TUNNEL;
+            record.begun = self.now.micros();
+        }
+        self.ledger.count(Counter::Accepted, 1);
+        let age = self.next_age(slot);
+        let connection = Connection::new(slot, age, record, client, self.now);
+        self.install(Box::new(connection));
+        self.work_on(slot, |lane, connection| {
+            // Its request is often here already.
+            connection.client_is.readable = true;
+            if tunnel { lane.give_to_server(connection) } else { Ok(()) }
+        });
+    }
+
+    /// Puts a connection in its slot, with its first commit, and watches it.
+    pub(crate) fn install(&mut self, mut connection: Box<Connection>) {
+        let slot = connection.slot;
+        self.ledger.enter(slot);
+        self.commit(&mut connection);
+        self.ledger.count(Counter::Connections, 1);
+        let token = Token::Client { slot, age: connection.age }.pack();
+        let watched = self.poller.add(connection.client.as_fd(), token, Interest::Read);
+        connection.watch = Watch::Reads;
+        match watched {
+            Ok(()) => self.put_back(connection),
+            Err(error) => {
+                warn!(%error, "cannot watch a connection, it is closed");
+                self.close(connection, Gone::ClientLeft);
+            }
+        }
+        self.ledger.leave();
+    }
+}

@@ -1,0 +1,167 @@
+//! Carrying on what another process left.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use mainstay_adopt::Cursors;
+use mainstay_http::{Mark, Phase};
+use mainstay_ledger::{Adoptee, Counter, Left};
+use mainstay_model::{Chain, ListenerId};
+use mainstay_os::{Endpoint, Interest, cookie, local_endpoint};
+use mainstay_wire::pair::Adopted;
+use tracing::{debug, warn};
+
+use crate::answer::Plea;
+use crate::connection::{Connection, Gone, Link, Queued, Readiness};
+use crate::lane::Lane;
+use crate::pool::{Owner, ServerId, Socket};
+use crate::token::Token;
+
+impl Lane {
+    /// Takes connections over; each is in our ledger when this returns, or closed.
+    pub(crate) fn adopt_all(&mut self, left: Vec<Left>) -> Adopted {
+        let mut adopted = Adopted::default();
+        // Handoffs of a master that died may be here and in its estate as well.
+        if left.iter().any(|left| matches!(left, Left::Fresh(_))) {
+            self.receive_handoffs();
+        }
+        for left in left {
+            match left {
+                Left::Fresh(client) => {
+                    adopted.fresh += 1;
+                    self.adopt_fresh(client);
+                }
+                Left::Noted(adoptee) => self.adopt(adoptee, &mut adopted),
+            }
+        }
+        adopted
+    }
+
+    /// A connection that was accepted and of which nothing was noted: it begins here, unless
+    /// it is one of ours.
+    fn adopt_fresh(&mut self, client: OwnedFd) {
+        let Ok(id) = cookie(&client) else { return };
+        if self.has_connection(id) {
+            return;
+        }
+        let Some(listener) = self.listener_of(&client) else {
+            debug!("a connection of no listener was left, it is closed");
+            return;
+        };
+        self.take_in(client, listener);
+    }
+
+    fn listener_of(&self, client: &OwnedFd) -> Option<ListenerId> {
+        let local = local_endpoint(client).ok().flatten()?;
+        let index = self.settings.listeners.iter().position(|listener| {
+            match (&listener.endpoint, &local) {
+                (Endpoint::Tcp(listener), Endpoint::Tcp(local)) => {
+                    listener.port() == local.port()
+                        && (listener.ip().is_unspecified()
+                            || listener.ip().to_canonical() == local.ip().to_canonical())
+                }
+                (Endpoint::Unix(listener), Endpoint::Unix(local)) => listener == local,
+                (Endpoint::Tcp(_), Endpoint::Unix(_)) | (Endpoint::Unix(_), Endpoint::Tcp(_)) => {
+                    false
+                }
+            }
+        });
+        index.and_then(|index| u16::try_from(index).ok()).map(ListenerId)
+    }
+
+    fn adopt(&mut self, mut adoptee: Box<Adoptee>, adopted: &mut Adopted) {
+        if let Err(error) = adoptee.settle(&mut self.ledger.areas) {
+            adopted.closed += 1;
+            self.ledger.count(Counter::AdoptedClosed, 1);
+            warn!(
+                connection = %mainstay_model::ConnectionId(adoptee.record.id),
+                error = %Chain(&error),
+                "a connection cannot be carried on, it is closed"
+            );
+            return;
+        }
+        let Some(slot) = self.ledger.allocate() else {
+            adopted.closed += 1;
+            self.ledger.count(Counter::AdoptedClosed, 1);
+            warn!(limit = self.ledger.capacity(), "no room for a connection, it is closed");
+            return;
+        };
+        let Adoptee { mut record, client, upstream, suspect, .. } = *adoptee;
+        record.client_fd = client.as_raw_fd();
+        let age = self.next_age(slot);
+        let link =
+            upstream.and_then(|descriptor| self.adopt_upstream(descriptor, slot, &mut record));
+        if link.is_none() {
+            record.upstream_fd = -1;
+            record.upstream_id = 0;
+            record.streams.upstream = Cursors::default();
+        }
+        let mut connection = Connection::new(slot, age, record, client, self.now);
+        connection.upstream = link;
+        let waiting = connection.record.exchange.phase == Phase::Waiting
+            && connection.record.streams.request.is_empty();
+        if !waiting {
+            connection.queued = Queued::Yes;
+            self.runnable.push_back((slot, age));
+        }
+        self.install(Box::new(connection));
+        self.ledger.count(Counter::Adopted, 1);
+        adopted.connections += 1;
+        if suspect {
+            adopted.suspects += 1;
+            self.work_on(slot, Self::judge);
+        } else if waiting {
+            self.rest_again(slot);
+        }
+    }
+
+    /// The upstream side of an adopted connection.
+    fn adopt_upstream(
+        &mut self,
+        descriptor: OwnedFd,
+        slot: u32,
+        record: &mut mainstay_ledger::Record,
+    ) -> Option<Link> {
+        record.upstream_fd = descriptor.as_raw_fd();
+        let server = ServerId {
+            upstream: self.upstream_of_record(record),
+            server: usize::from(record.server),
+        };
+        let socket = Socket {
+            descriptor,
+            id: record.upstream_id,
+            server,
+            owner: Owner::Slot(slot),
+            cursors: record.streams.upstream,
+        };
+        let (index, age) = self.upstreams.insert(socket);
+        let descriptor = self.upstreams.socket(index)?;
+        let token = Token::Upstream { index, age }.pack();
+        if let Err(error) = self.poller.add(descriptor.as_fd(), token, Interest::ReadWrite) {
+            warn!(%error, "cannot watch a server's connection");
+            drop(self.upstreams.remove(index));
+            return None;
+        }
+        let is = Readiness { writable: record.connecting == 0, ..Readiness::UNKNOWN };
+        Some(Link { index, is })
+    }
+
+    /// What this connection asked for ended a worker, so it does not go on here.
+    fn judge(lane: &mut Self, connection: &mut Connection) -> Result<(), Gone> {
+        warn!(
+            connection = %mainstay_model::ConnectionId(connection.record.id),
+            client = &*connection.client_text,
+            "a worker died of this connection, it is given up"
+        );
+        lane.drop_upstream(connection);
+        if connection.record.exchange.phase == Phase::Waiting {
+            // The head itself may be what it died of.
+            let window = connection.record.streams.request.window;
+            connection.change().streams.request = mainstay_adopt::Flow::EMPTY;
+            lane.release(window.place);
+            connection.change().begun = lane.now.micros();
+        }
+        connection.change().exchange.client_persists = Mark::No;
+        let plea = Plea::new(502, "the request could not be completed");
+        lane.answer_or_close(connection, &plea, Gone::Suspect)
+    }
+}

@@ -1,0 +1,454 @@
+//! The loop of one worker thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use mainstay_adopt::Place;
+use mainstay_ledger::{Counter, LaneLedger, Left, Record};
+use mainstay_model::{ListenerId, Timestamp};
+use mainstay_os::{Channel, Event, Interest, Poller, Ready, now};
+use mainstay_wire::pair::Adopted;
+
+use crate::accept::{Accepting, Listening};
+use crate::access_log::AccessLog;
+use crate::connection::{Connection, Gone, Noted, Queued, Watch};
+use crate::pool::{Owner, Upstreams};
+use crate::settings::Settings;
+use crate::token::Token;
+use crate::upstream::Turns;
+use crate::wheel::{Entry, Wheel};
+
+/// Events taken from the poller at a time.
+const EVENTS_MAX: usize = 512;
+/// How often a lane looks at its deadlines, and shows that it is alive.
+const TICK: Duration = Duration::from_millis(50);
+/// How often it does what can wait.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What the control thread tells a lane.
+#[derive(Debug)]
+pub enum Command {
+    /// The listening sockets, which are not accepted from yet.
+    Listeners(Vec<(ListenerId, Arc<OwnedFd>)>),
+    Accept,
+    /// Answered with [`Report::Stopped`].
+    StopAccepting,
+    /// Answered with [`Report::Adopted`] and the same ticket.
+    Adopt {
+        ticket: u64,
+        left: Vec<Left>,
+    },
+    /// Finish what is open until then, and end the thread.
+    Drain {
+        until: Timestamp,
+    },
+    /// End the thread, and leave everything as the ledger says.
+    Retire,
+}
+
+/// What a lane tells the control thread.
+#[derive(Debug)]
+pub enum Report {
+    Stopped,
+    Adopted {
+        ticket: u64,
+        adopted: Adopted,
+    },
+    /// The thread is about to end; nothing is left to do in it.
+    Ended,
+}
+
+/// Why a lane could not be made or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    #[error("cannot open the access log {}", path.display())]
+    AccessLog { path: PathBuf, source: io::Error },
+
+    #[error("cannot watch a lane's channels")]
+    Watch { source: io::Error },
+
+    #[error("cannot wait for events")]
+    Wait { source: io::Error },
+}
+
+/// What a lane is made of.
+#[derive(Debug)]
+pub struct LaneSetup {
+    pub settings: Arc<Settings>,
+    pub ledger: LaneLedger,
+    /// The receiving end of the lane's channel.
+    pub handoffs: Channel,
+    /// `None` for no access log.
+    pub access_log: Option<PathBuf>,
+    /// Begins the names of this lane's exchanges: unlike that of any other lane ever.
+    pub seed: u64,
+    /// Where reports go, and what is raised when there is one.
+    pub reports: Sender<(usize, Report)>,
+    pub report_raised: Arc<Event>,
+    /// The lane's number.
+    pub index: usize,
+}
+
+/// The control thread's handle on a lane.
+#[derive(Debug)]
+pub struct LaneHandle {
+    commands: Sender<Command>,
+    raised: Arc<Event>,
+}
+
+impl LaneHandle {
+    /// Tells the lane. A lane that has ended is told nothing.
+    pub fn tell(&self, command: Command) -> io::Result<()> {
+        match self.commands.send(command) {
+            Ok(()) => self.raised.raise(),
+            Err(_ended) => Ok(()),
+        }
+    }
+}
+
+/// One worker thread's connections and everything it needs for them.
+#[derive(Debug)]
+pub struct Lane {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) ledger: LaneLedger,
+    pub(crate) poller: Poller,
+    pub(crate) handoffs: Channel,
+    pub(crate) listeners: Vec<Listening>,
+    pub(crate) accepting: Accepting,
+    connections: Vec<Berth>,
+    pub(crate) upstreams: Upstreams,
+    /// By upstream.
+    pub(crate) turns: Vec<Turns>,
+    pub(crate) wheel: Wheel,
+    pub(crate) runnable: VecDeque<(u32, u16)>,
+    /// Places that are free as soon as the ledger does not speak of them any more.
+    pub(crate) released: Vec<Place>,
+    pub(crate) log: AccessLog,
+    pub(crate) now: Timestamp,
+    pub(crate) seed: u64,
+    pub(crate) requests: u64,
+    /// When to close what is still open; `None` while nobody asked to stop.
+    pub(crate) stopping: Option<Timestamp>,
+    commands: Receiver<Command>,
+    raised: Arc<Event>,
+    reports: Sender<(usize, Report)>,
+    report_raised: Arc<Event>,
+    index: usize,
+    swept: Timestamp,
+    due: Vec<Entry>,
+}
+
+/// Where a connection of this lane is; its age tells apart those that had it.
+#[derive(Debug, Default)]
+struct Berth {
+    age: u16,
+    connection: Option<Box<Connection>>,
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    On,
+    Retire,
+}
+
+impl Lane {
+    /// A lane and the handle on it.
+    pub fn new(setup: LaneSetup) -> Result<(Self, LaneHandle), LaneError> {
+        let watch = |source| LaneError::Watch { source };
+        let poller = Poller::new(EVENTS_MAX).map_err(watch)?;
+        let raised = Arc::new(Event::new().map_err(watch)?);
+        poller.add(&*raised, Token::Commands.pack(), Interest::ReadLevel).map_err(watch)?;
+        let handoffs = &setup.handoffs;
+        poller.add(handoffs, Token::Handoffs.pack(), Interest::ReadLevel).map_err(watch)?;
+        let log = AccessLog::open(setup.access_log.clone()).map_err(|source| {
+            LaneError::AccessLog { path: setup.access_log.unwrap_or_default(), source }
+        })?;
+        let (commands, receiver) = mpsc::channel();
+        let now = now();
+        let shape = &setup.settings.upstreams;
+        let lane = Self {
+            upstreams: Upstreams::new(shape.iter().map(|up| (up.servers.len(), up.keepalive))),
+            turns: shape
+                .iter()
+                .map(|up| Turns::new(up.servers.iter().map(|server| server.weight)))
+                .collect(),
+            settings: setup.settings,
+            ledger: setup.ledger,
+            poller,
+            handoffs: setup.handoffs,
+            listeners: Vec::new(),
+            accepting: Accepting::Off,
+            connections: Vec::new(),
+            wheel: Wheel::new(now),
+            runnable: VecDeque::new(),
+            released: Vec::new(),
+            log,
+            now,
+            seed: setup.seed,
+            requests: 0,
+            stopping: None,
+            commands: receiver,
+            raised: Arc::clone(&raised),
+            reports: setup.reports,
+            report_raised: setup.report_raised,
+            index: setup.index,
+            swept: now,
+            due: Vec::new(),
+        };
+        Ok((lane, LaneHandle { commands, raised }))
+    }
+
+    /// Works until told to end.
+    pub fn run(mut self) -> Result<(), LaneError> {
+        self.ledger.set_thread(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
+        loop {
+            let limit = if self.runnable.is_empty() { TICK } else { Duration::ZERO };
+            let count =
+                self.poller.wait(Some(limit)).map_err(|source| LaneError::Wait { source })?;
+            self.now = now();
+            self.ledger.beat();
+            for index in 0..count {
+                let Some(ready) = self.poller.event(index) else { break };
+                if self.dispatch(ready) == Course::Retire {
+                    self.retire();
+                    return Ok(());
+                }
+            }
+            self.run_runnable();
+            self.keep_time();
+            if self.stopping.is_some() && self.open_connections() == 0 {
+                self.flush_log();
+                self.report(Report::Ended);
+                return Ok(());
+            }
+        }
+    }
+
+    fn dispatch(&mut self, ready: Ready) -> Course {
+        match Token::unpack(ready.token) {
+            Some(Token::Client { slot, age }) => self.client_event(slot, age, ready),
+            Some(Token::Upstream { index, age }) => self.upstream_event(index, age, ready),
+            Some(Token::Listener { id }) => self.accept_from(id),
+            Some(Token::Handoffs) => self.receive_handoffs(),
+            Some(Token::Commands) => return self.obey(),
+            None => {}
+        }
+        Course::On
+    }
+
+    fn client_event(&mut self, slot: u32, age: u16, ready: Ready) {
+        let Some(connection) = self.connection_mut(slot, age) else { return };
+        let is = &mut connection.client_is;
+        is.readable |= ready.is_readable();
+        is.writable |= ready.is_writable();
+        is.ended |= ready.is_ended();
+        self.work_on(slot, |_, _| if ready.is_failed() { Err(Gone::ClientLeft) } else { Ok(()) });
+    }
+
+    fn upstream_event(&mut self, index: u32, age: u16, ready: Ready) {
+        let Some(socket) = self.upstreams.current(index, age) else { return };
+        let slot = match socket.owner {
+            Owner::Slot(slot) => slot,
+            Owner::Idle(_) => {
+                // Writable is what it is; anything else is the end of it.
+                if ready.is_readable() {
+                    drop(self.upstreams.remove(index));
+                }
+                return;
+            }
+        };
+        self.work_on(slot, |lane, connection| lane.upstream_ready(connection, index, ready));
+    }
+
+    fn obey(&mut self) -> Course {
+        if let Err(error) = self.raised.take() {
+            tracing::warn!(%error, "cannot take a raised event back");
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Listeners(listeners) => {
+                    let taken = listeners.into_iter();
+                    self.listeners = taken.map(|(id, socket)| Listening { id, socket }).collect();
+                }
+                Command::Accept => self.start_accepting(),
+                Command::StopAccepting => {
+                    self.stop_accepting(Accepting::Off);
+                    self.report(Report::Stopped);
+                }
+                Command::Adopt { ticket, left } => {
+                    let adopted = self.adopt_all(left);
+                    self.report(Report::Adopted { ticket, adopted });
+                }
+                Command::Drain { until } => self.drain_until(until),
+                Command::Retire => return Course::Retire,
+            }
+        }
+        Course::On
+    }
+
+    fn report(&self, report: Report) {
+        // Without a control thread there is no process.
+        if self.reports.send((self.index, report)).is_ok()
+            && let Err(error) = self.report_raised.raise()
+        {
+            tracing::warn!(%error, "cannot raise an event");
+        }
+    }
+
+    /// Ends with everything as the ledger says: the sockets stay open, for whoever comes
+    /// after.
+    fn retire(mut self) {
+        self.flush_log();
+        self.report(Report::Ended);
+        #[expect(clippy::mem_forget, reason = "dropping would close what an heir is to get")]
+        std::mem::forget(self);
+    }
+
+    fn drain_until(&mut self, until: Timestamp) {
+        self.stop_accepting(Accepting::Off);
+        self.receive_handoffs();
+        self.stopping = Some(until);
+        for slot in 0..self.connections.len() {
+            let slot = u32::try_from(slot).expect("far fewer slots");
+            self.work_on(slot, |_, connection| {
+                let idle = connection.record.exchange.phase == mainstay_http::Phase::Waiting
+                    && connection.record.streams.request.is_empty();
+                if idle && !connection.client_is.readable { Err(Gone::Stopping) } else { Ok(()) }
+            });
+        }
+    }
+
+    /// Whether the lane finishes what it has and takes nothing new.
+    pub(crate) const fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    fn run_runnable(&mut self) {
+        for _ in 0..self.runnable.len() {
+            let Some((slot, age)) = self.runnable.pop_front() else { return };
+            if let Some(connection) = self.connection_mut(slot, age) {
+                connection.queued = Queued::No;
+                self.work_on(slot, |_, _| Ok(()));
+            }
+        }
+    }
+
+    fn keep_time(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(self.now, &mut due);
+        for entry in due.drain(..) {
+            self.look_at_deadline(entry);
+        }
+        self.due = due;
+        if self.now.since(self.swept) < SWEEP {
+            return;
+        }
+        self.swept = self.now;
+        self.flush_log();
+        let limit = self.settings.timeouts.upstream_idle;
+        while let Some(socket) = self.upstreams.expire(self.now, limit) {
+            drop(socket);
+        }
+        self.ledger.set_gauge(Counter::Pooled, self.upstreams.idle_count() as u64);
+        self.receive_handoffs();
+    }
+
+    /// One step of a connection: `act`, then as far as it gets.
+    pub(crate) fn work_on(
+        &mut self,
+        slot: u32,
+        act: impl FnOnce(&mut Self, &mut Connection) -> Result<(), Gone>,
+    ) {
+        let place = self.connections.get_mut(slot as usize);
+        let Some(mut connection) = place.and_then(|place| place.connection.take()) else { return };
+        self.ledger.enter(slot);
+        let outcome = act(self, &mut connection).and_then(|()| self.step(&mut connection));
+        match outcome {
+            Ok(()) => {
+                self.rest(&mut connection);
+                self.put_back(connection);
+            }
+            Err(gone) => self.close(connection, gone),
+        }
+        self.ledger.leave();
+    }
+
+    /// Leaves a connection to wait: its bytes in buffers of its own, its deadline set, and
+    /// everything in the ledger.
+    fn rest(&mut self, connection: &mut Connection) {
+        if connection.noted == Noted::Behind {
+            self.keep_leftovers(connection, mainstay_ledger::Direction::Request);
+            self.keep_leftovers(connection, mainstay_ledger::Direction::Response);
+        }
+        self.arm(connection);
+        self.watch(connection);
+        self.commit(connection);
+    }
+
+    /// Has the poller tell when the client takes more, from the first time that it did not.
+    fn watch(&self, connection: &mut Connection) {
+        use std::os::fd::AsFd;
+        if connection.client_is.writable || connection.watch != Watch::Reads {
+            return;
+        }
+        let token = Token::Client { slot: connection.slot, age: connection.age }.pack();
+        match self.poller.change(connection.client.as_fd(), token, Interest::ReadWrite) {
+            Ok(()) => connection.watch = Watch::ReadsAndWrites,
+            Err(error) => tracing::warn!(%error, "cannot watch a connection"),
+        }
+    }
+
+    /// Sets the deadline of a connection that was put in its slot and waits.
+    pub(crate) fn rest_again(&mut self, slot: u32) {
+        let place = self.connections.get_mut(slot as usize);
+        if let Some(mut connection) = place.and_then(|place| place.connection.take()) {
+            self.arm(&mut connection);
+            self.put_back(connection);
+        }
+    }
+
+    /// The age of the next connection in a slot.
+    pub(crate) fn next_age(&mut self, slot: u32) -> u16 {
+        let index = slot as usize;
+        if index >= self.connections.len() {
+            self.connections.resize_with(index + 1, Berth::default);
+        }
+        self.connections.get_mut(index).map_or(0, |place| {
+            place.age = place.age.wrapping_add(1);
+            place.age
+        })
+    }
+
+    pub(crate) fn put_back(&mut self, connection: Box<Connection>) {
+        if let Some(place) = self.connections.get_mut(connection.slot as usize) {
+            place.connection = Some(connection);
+        }
+    }
+
+    /// The connection in a slot, if it is still the one of that age.
+    pub(crate) fn connection_mut(&mut self, slot: u32, age: u16) -> Option<&mut Connection> {
+        let place = self.connections.get_mut(slot as usize)?;
+        place.connection.as_deref_mut().filter(|connection| connection.age == age)
+    }
+
+    /// Whether a connection with this id is here.
+    pub(crate) fn has_connection(&self, id: u64) -> bool {
+        let connections = self.connections.iter().filter_map(|place| place.connection.as_ref());
+        connections.into_iter().any(|connection| connection.record.id == id)
+    }
+
+    fn open_connections(&self) -> usize {
+        self.connections.iter().filter(|place| place.connection.is_some()).count()
+    }
+
+    /// Which upstream a record's exchange goes to.
+    pub(crate) fn upstream_of_record(&self, record: &Record) -> usize {
+        self.settings.upstream_of(record).unwrap_or(usize::MAX)
+    }
+}

@@ -1,0 +1,35 @@
+//! The `mainstay` binary. The first argument names the role this process plays.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use mainstay_model::Chain;
+use tracing::error;
+
+mod log;
+mod role;
+
+use role::{CommandLine, Role};
+
+fn main() -> ExitCode {
+    let role = CommandLine::parse().role;
+    log::start(role.name());
+
+    let result = match role {
+        // The gateway, outermost process first.
+        Role::Run(options) => mainstay_supervisor::run(&options).map(|()| ExitCode::SUCCESS),
+        Role::Master(options) => mainstay_master::run(&options).map(|()| ExitCode::SUCCESS),
+        Role::Worker(options) => mainstay_worker::run(&options.into()).map(|()| ExitCode::SUCCESS),
+        // The operator.
+        Role::Check(options) => mainstay_ctl::check(&options),
+        Role::Status(options) => mainstay_ctl::status(&options),
+        Role::Quickstart(options) => mainstay_quickstart::run(&options).map(|()| ExitCode::SUCCESS),
+    };
+
+    result.unwrap_or_else(|error| {
+        error!(error = %Chain(error.as_ref()), "stopped");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,112 @@
+//! The roles of the binary, and what each is told on its command line.
+//!
+//! The list is the list of processes, and of what an operator can ask. `master` and `worker`
+//! are started by the supervisor alone and are left out of the help.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use mainstay_model::{Process, Slot};
+
+/// An access gateway that stays up.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, about, max_term_width = 100)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) role: Role,
+}
+
+/// What this process is.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Run a gateway: the supervisor, which starts every other process
+    Run(mainstay_supervisor::Options),
+    /// Check configuration files and report every problem
+    Check(mainstay_ctl::CheckOptions),
+    /// Show every process of a running gateway, and which worker serves
+    Status(mainstay_ctl::StatusOptions),
+    /// Try it: a gateway with a demo application, on loopback, until interrupted
+    Quickstart(mainstay_quickstart::Options),
+    /// Decide which worker serves
+    #[command(hide = true)]
+    Master(mainstay_master::Options),
+    /// Serve connections
+    #[command(hide = true)]
+    Worker(WorkerOptions),
+}
+
+/// What a worker is told.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct WorkerOptions {
+    /// The host.toml of the gateway
+    #[arg(long, value_name = "FILE")]
+    host: PathBuf,
+    /// Its place in the pair
+    #[arg(long, value_enum)]
+    slot: SlotName,
+}
+
+/// A [`Slot`] by the name that it has on a command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SlotName {
+    One,
+    Two,
+}
+
+impl Role {
+    /// As the log calls it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Run(_) => Process::Supervisor.to_string(),
+            Self::Master(_) => Process::Master.to_string(),
+            Self::Worker(options) => Process::Worker(options.slot.into()).to_string(),
+            Self::Check(_) => "check".to_owned(),
+            Self::Status(_) => "status".to_owned(),
+            Self::Quickstart(_) => "quickstart".to_owned(),
+        }
+    }
+}
+
+impl From<SlotName> for Slot {
+    fn from(name: SlotName) -> Self {
+        match name {
+            SlotName::One => Self::One,
+            SlotName::Two => Self::Two,
+        }
+    }
+}
+
+impl From<WorkerOptions> for mainstay_worker::Options {
+    fn from(options: WorkerOptions) -> Self {
+        Self { host: options.host, slot: options.slot.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_supervisor_starts_is_understood() {
+        let line = ["mainstay", "worker", "--slot", "two", "--host", "/etc/host.toml"];
+        assert_eq!(CommandLine::parse_from(line).role.name(), "worker two");
+        let line = ["mainstay", "master", "--host", "/etc/host.toml"];
+        assert_eq!(CommandLine::parse_from(line).role.name(), "master");
+    }
+
+    #[test]
+    fn the_help_names_what_an_operator_may_use() {
+        let help = CommandLine::command().render_help().to_string();
+        for shown in ["run", "check", "status", "quickstart"] {
+            assert!(help.contains(&format!("\n  {shown} ")), "{shown} is not in {help}");
+        }
+        assert!(!help.contains("\n  worker "), "{help}");
+    }
+}

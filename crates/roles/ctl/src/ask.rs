@@ -1,0 +1,162 @@
+//! One question to the master of a running gateway, and its answer, within a time limit.
+//!
+//! A master may be away for a moment: it was killed and the next one is not there yet. So
+//! whoever asks waits for the next one to listen, which the run directory tells (inotify),
+//! until the time is up.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mainstay_model::Timestamp;
+use mainstay_os::{Channel, ChannelError, now};
+use mainstay_wire::command::{Command, Reply};
+use mainstay_wire::frame::{self, FrameError, MESSAGE_BYTES_MAX};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify;
+use rustix::time::Timespec;
+
+/// Longest time between two attempts, for what the run directory does not tell: room in the
+/// master's queue.
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    #[error("no gateway runs in {}", run.display())]
+    NotRunning { run: PathBuf, source: io::Error },
+
+    #[error("the run directory {} may be entered by the gateway's own user only", run.display())]
+    NotAllowed { run: PathBuf, source: io::Error },
+
+    #[error("the master in {} does not answer", run.display())]
+    Silent { run: PathBuf },
+
+    #[error("cannot watch the run directory {}", run.display())]
+    Watch { run: PathBuf, source: io::Error },
+
+    #[error("cannot talk to the master")]
+    Channel { source: ChannelError },
+
+    #[error("the master is of another version")]
+    Frame { source: FrameError },
+}
+
+/// How an attempt to get an answer ended.
+enum Attempt {
+    Answered(Reply),
+    /// Nobody listens, for this reason.
+    Absent(io::Error),
+    /// Whoever listened went away without an answer.
+    Left,
+}
+
+/// Asks the master of the gateway whose run directory this is.
+pub(crate) fn ask(run: &Path, command: &Command, limit: Duration) -> Result<Reply, AskError> {
+    let deadline = now() + limit;
+    let watch = watch(run)?;
+    loop {
+        let absent = match attempt(run, command, deadline)? {
+            Attempt::Answered(reply) => return Ok(reply),
+            Attempt::Absent(source) => Some(source),
+            Attempt::Left => None,
+        };
+        let left = deadline.since(now());
+        if left.is_zero() {
+            let run = run.to_path_buf();
+            return Err(match absent {
+                Some(source) => AskError::NotRunning { run, source },
+                None => AskError::Silent { run },
+            });
+        }
+        wait(&watch, PollFlags::IN, left.min(ATTEMPT_INTERVAL))
+            .and_then(|_| forget_events(&watch))
+            .map_err(|source| AskError::Watch { run: run.to_path_buf(), source })?;
+    }
+}
+
+fn attempt(run: &Path, command: &Command, deadline: Timestamp) -> Result<Attempt, AskError> {
+    let channel = match Channel::connect(&run.join("admin.sock")) {
+        Ok(channel) => channel,
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(AskError::NotAllowed { run: run.to_path_buf(), source });
+        }
+        Err(source) => return Ok(Attempt::Absent(source)),
+    };
+    let message = frame::encode(command).map_err(|source| AskError::Frame { source })?;
+    match channel.send_within(&message, &[], deadline.since(now())) {
+        Ok(()) => {}
+        Err(ChannelError::Closed) => return Ok(Attempt::Left),
+        Err(source) => return Err(AskError::Channel { source }),
+    }
+    let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+    loop {
+        match channel.receive(&mut buffer) {
+            Ok(Some(received)) => {
+                let message = buffer.get(..received.bytes).unwrap_or_default();
+                let reply = frame::decode(message).map_err(|source| AskError::Frame { source })?;
+                return Ok(Attempt::Answered(reply));
+            }
+            Ok(None) => {}
+            Err(ChannelError::Closed) => return Ok(Attempt::Left),
+            Err(source) => return Err(AskError::Channel { source }),
+        }
+        let left = deadline.since(now());
+        if left.is_zero() {
+            return Ok(Attempt::Left);
+        }
+        wait(&channel, PollFlags::IN, left)
+            .map_err(|source| AskError::Channel { source: ChannelError::Receive { source } })?;
+    }
+}
+
+/// A descriptor that can be read when something appears in the run directory.
+fn watch(run: &Path) -> Result<std::os::fd::OwnedFd, AskError> {
+    let attempt = || {
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let changes = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+        inotify::add_watch(&watch, run, changes)?;
+        Ok(watch)
+    };
+    attempt().map_err(|source: io::Error| {
+        let run = run.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::NotFound => AskError::NotRunning { run, source },
+            io::ErrorKind::PermissionDenied => AskError::NotAllowed { run, source },
+            _ => AskError::Watch { run, source },
+        }
+    })
+}
+
+/// What appeared does not matter: there is one more attempt.
+fn forget_events(watch: &std::os::fd::OwnedFd) -> io::Result<()> {
+    let mut events = [0; 4096];
+    match rustix::io::read(watch, &mut events) {
+        Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Waits until a descriptor has something to tell, or the time is up.
+pub(crate) fn wait(
+    descriptor: &impl std::os::fd::AsFd,
+    flags: PollFlags,
+    limit: Duration,
+) -> io::Result<Waited> {
+    let limit = Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    match poll(&mut [PollFd::new(descriptor, flags)], Some(&limit)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(Waited::TimeIsUp),
+        Ok(_) => Ok(Waited::Told),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Told,
+    TimeIsUp,
+}

@@ -1,0 +1,72 @@
+//! The master: decides which worker serves, and sees to it.
+//!
+//! The decision is `mainstay-pair`'s; this crate is the loop around it. It feeds the lease
+//! with what happens to the workers and performs what comes out: a message, a kill, a line in
+//! the log. It accepts connections only for listeners that say so, and when nobody else is
+//! there to answer. It interprets no byte from a client.
+//!
+//! # Invariants
+//!
+//! 1. Its death stops nobody: the active worker goes on accepting, and a new master learns
+//!    from the workers who that is. What it accepted and not handed over, its keeper holds.
+//! 2. It holds a bounded number of connections, and leaves the others in the kernel's queue.
+//! 3. A worker is dead when its pidfd says so or its keeper does, and not before.
+//!
+//! # Not here
+//!
+//! Starting what died: the supervisor. Adopting its connections: the active worker.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+mod arrivals;
+mod dispatch;
+mod kept;
+mod listeners;
+mod message;
+mod metrics;
+mod metrics_text;
+mod perform;
+mod pulse;
+mod refuse;
+mod settings;
+mod status;
+mod supervisor_link;
+mod token;
+mod turn;
+mod workers;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use mainstay_os::{Signals, allow_core_dumps, control_socket};
+use tracing::info;
+
+use crate::kept::Kept;
+use crate::turn::Master;
+
+/// What the master is told on its command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The host.toml of the gateway
+    #[arg(long, value_name = "FILE", default_value = "/etc/mainstay/host.toml")]
+    pub host: PathBuf,
+}
+
+/// Runs until the gateway ends.
+///
+/// # Errors
+///
+/// If it cannot do its work; the supervisor starts it anew.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let signals = Signals::take_over().context("cannot wait for signals")?;
+    let settings = settings::read(&options.host)?;
+    // Before any thread exists.
+    let kept = Kept::start(&settings.host)?;
+    if settings.host.state.join(".dumpcore").exists() {
+        allow_core_dumps().context("cannot allow core dumps")?;
+    }
+    let channel = control_socket().context("cannot use the control socket")?;
+    info!(pid = std::process::id(), keeper_pid = kept.keeper.pid(), "master started");
+    Master::new(settings, signals, kept, channel)?.run()
+}

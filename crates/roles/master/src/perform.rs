@@ -1,0 +1,78 @@
+//! What the lease asks for, done in order.
+
+use anyhow::Context as _;
+use mainstay_model::{Chain, Slot};
+use mainstay_os::{ChannelError, now};
+use mainstay_pair::{Effect, Event, Report};
+use mainstay_wire::pair::ToWorker;
+use tracing::{error, info, warn};
+
+use crate::message::{MessageError, send};
+use crate::turn::Master;
+
+impl Master {
+    /// Tells the lease what happened, and does what it asks for.
+    pub(crate) fn step(&mut self, event: Event) -> anyhow::Result<()> {
+        let Some(lease) = self.lease else { return Ok(()) };
+        let (lease, effects) = lease.step(now(), event);
+        self.lease = Some(lease);
+        self.perform(effects)
+    }
+
+    pub(crate) fn perform(&mut self, effects: Vec<Effect>) -> anyhow::Result<()> {
+        for effect in effects {
+            match effect {
+                Effect::Serve(slot) => self.tell(slot, &ToWorker::Serve)?,
+                Effect::Revoke(slot) => self.tell(slot, &ToWorker::Revoke)?,
+                Effect::Kill { slot, cause } => {
+                    let Some(worker) = self.workers.get(slot) else { continue };
+                    warn!(%slot, pid = worker.pid, %cause, "worker is killed");
+                    worker.pidfd.kill().context("cannot kill a worker")?;
+                }
+                // Where connections go is asked of the lease for each batch, so these two are
+                // known already when the next one comes.
+                Effect::AcceptAndRefuse | Effect::StopRefusing => {}
+                Effect::Report(report) => self.report(report),
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, slot: Slot, message: &ToWorker) -> anyhow::Result<()> {
+        let Some(worker) = self.workers.get(slot) else { return Ok(()) };
+        let Some(spoken) = &worker.spoken else { return Ok(()) };
+        match send(&spoken.channel, message, &[]) {
+            Ok(()) => Ok(()),
+            // It does not read what it is told.
+            Err(MessageError::Channel { source: ChannelError::Full }) => {
+                warn!(%slot, pid = worker.pid, "worker does not listen");
+                self.step(Event::Hung(slot))
+            }
+            // It died, or connects anew and says again what it does.
+            Err(error) => {
+                info!(%slot, pid = worker.pid, error = %Chain(&error), "cannot tell a worker");
+                Ok(())
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Learned(slot) => info!(%slot, "worker serves, as it did before"),
+            Report::FailedOver { from, to } => {
+                self.tally.failovers = self.tally.failovers.saturating_add(1);
+                warn!(%from, %to, "worker down, standby took over");
+            }
+            Report::Swapped { from, to } => {
+                self.tally.swaps = self.tally.swaps.saturating_add(1);
+                info!(%from, %to, "active and standby exchanged");
+            }
+            Report::SwapRefused => warn!("active and standby not exchanged, standby not ready"),
+            Report::NobodyReady => warn!("no worker is ready, connections wait"),
+            Report::HoldExpired => {
+                error!("no worker became ready in time, connections are refused")
+            }
+            Report::Recovered(slot) => info!(%slot, "worker serves"),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the master reads: `host.toml`, and of `gateway.toml` the listeners.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use mainstay_config::{Gateway, Host, Problem, gateway, host, listeners};
+use mainstay_wire::pair::Accept;
+use tracing::error;
+
+/// What this gateway is told to be.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) host: Host,
+    /// By name.
+    pub(crate) listeners: BTreeMap<String, Manner>,
+}
+
+/// How a listener is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) accept: Accept,
+    pub(crate) refusal: Refusal,
+}
+
+/// What a client gets when nobody is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It speaks HTTP: the 503 page.
+    Page,
+    /// What it speaks is not known: the connection is closed.
+    Close,
+}
+
+/// Reads both files.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Settings> {
+    let text = read_text(path)?;
+    let host = parse(path, &text, host::parse)?;
+    let text = read_text(&host.gateway)?;
+    let listeners = parse(&host.gateway, &text, listeners::parse)?;
+    let raw = raw_listeners(&text);
+    let listeners = listeners
+        .into_iter()
+        .enumerate()
+        .map(|(index, listener)| {
+            let accept = match listener.accept {
+                listeners::Accept::Active => Accept::Active,
+                listeners::Accept::Master => Accept::Master,
+            };
+            let refusal = if raw.contains(&index) { Refusal::Close } else { Refusal::Page };
+            (listener.name, Manner { accept, refusal })
+        })
+        .collect();
+    Ok(Settings { host, listeners })
+}
+
+/// The listeners whose connections are tunnels. If anything at all is wrong with the file,
+/// none: then the workers say so, and the worst that happens here is a page that a client
+/// does not understand.
+fn raw_listeners(text: &str) -> Vec<usize> {
+    let tcp = |gateway: Gateway| gateway.tcp.iter().map(|tcp| tcp.listener).collect();
+    gateway::parse(text).map(tcp).unwrap_or_default()
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn parse<T>(
+    path: &Path,
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>,
+) -> anyhow::Result<T> {
+    match parse(text) {
+        Ok(value) => Ok(value),
+        Err(problems) => {
+            for problem in &problems {
+                error!("{}", problem.locate(path, text));
+            }
+            bail!("{} is not valid", path.display())
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The channel to the supervisor, and the search for a new one when it is gone.
+//!
+//! The supervisor has no keeper, so the end of its channel is its end. Nothing else depends
+//! on it: the master goes on with what it has.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use mainstay_model::{Chain, Process, Timestamp};
+use mainstay_os::{Channel, Interest, Poller};
+use mainstay_wire::control::{ToProcess, ToSupervisor};
+use mainstay_wire::frame::WIRE_VERSION;
+use tracing::{debug, info, warn};
+
+use crate::listeners::Listeners;
+use crate::message::{MessageError, receive, send};
+use crate::token::Token;
+
+/// How often a new supervisor is looked for.
+pub(crate) const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The way to the supervisor.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Where a new supervisor is found.
+    path: PathBuf,
+    state: State,
+    alive_interval: Duration,
+    alive_at: Timestamp,
+}
+
+#[derive(Debug)]
+enum State {
+    Connected(Channel),
+    /// Looked for again at this instant.
+    Searching(Timestamp),
+}
+
+impl Link {
+    /// The link of a process that a supervisor started.
+    pub(crate) const fn new(
+        path: PathBuf,
+        channel: Channel,
+        alive_interval: Duration,
+        now: Timestamp,
+    ) -> Self {
+        Self { path, state: State::Connected(channel), alive_interval, alive_at: now }
+    }
+
+    /// Watches the channel and says Hello on it.
+    pub(crate) fn introduce(
+        &mut self,
+        poller: &Poller,
+        listeners: &Listeners,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        let State::Connected(channel) = &self.state else { return Ok(()) };
+        poller
+            .add(channel, Token::Supervisor.number(), Interest::ReadLevel)
+            .context("cannot watch the supervisor's channel")?;
+        let (names, sockets) = listeners.all();
+        let hello = ToSupervisor::Hello {
+            wire: WIRE_VERSION,
+            process: Process::Master,
+            pid: std::process::id(),
+            listeners: names,
+        };
+        if let Err(error) = send(channel, &hello, &sockets) {
+            debug!(error = %Chain(&error), "cannot say hello to the supervisor");
+            self.lose(poller, now)?;
+        }
+        Ok(())
+    }
+
+    /// The next message, if there is one.
+    pub(crate) fn receive(
+        &mut self,
+        poller: &Poller,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<(ToProcess, Vec<OwnedFd>)>> {
+        let State::Connected(channel) = &self.state else { return Ok(None) };
+        match receive(channel, ToProcess::descriptors) {
+            Ok(message) => Ok(message),
+            Err(error) => {
+                match &error {
+                    MessageError::Channel { .. } => warn!("supervisor is gone"),
+                    MessageError::Frame { .. } => {
+                        warn!(error = %Chain(&error), "cannot understand the supervisor");
+                    }
+                }
+                self.lose(poller, now)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Shows the supervisor that we turn, or looks for a new one.
+    pub(crate) fn tick(
+        &mut self,
+        poller: &Poller,
+        listeners: &Listeners,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        match &self.state {
+            State::Connected(channel) => {
+                if now < self.alive_at {
+                    return Ok(());
+                }
+                self.alive_at = now + self.alive_interval;
+                // One that takes nothing now is not waited for; one that ended is seen when
+                // its channel is read.
+                if let Err(error) = send(channel, &ToSupervisor::Alive, &[]) {
+                    debug!(error = %Chain(&error), "cannot tell the supervisor that we turn");
+                }
+                Ok(())
+            }
+            State::Searching(at) if *at > now => Ok(()),
+            State::Searching(_) => match Channel::connect(&self.path) {
+                Ok(channel) => {
+                    info!("supervisor found");
+                    self.state = State::Connected(channel);
+                    self.introduce(poller, listeners, now)
+                }
+                Err(_) => {
+                    self.state = State::Searching(now + SEARCH_INTERVAL);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// When [`Link::tick`] has something to do.
+    pub(crate) const fn due(&self) -> Timestamp {
+        match self.state {
+            State::Connected(_) => self.alive_at,
+            State::Searching(at) => at,
+        }
+    }
+
+    fn lose(&mut self, poller: &Poller, now: Timestamp) -> anyhow::Result<()> {
+        if let State::Connected(channel) = &self.state {
+            poller.remove(channel).context("cannot stop watching the supervisor's channel")?;
+        }
+        self.state = State::Searching(now + SEARCH_INTERVAL);
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! The master's loop: wait, hear, step, hand over.
+//!
+//! ```text
+//!             Welcome             asked to stop, by the supervisor
+//!  (waits) ────────────▶ Serving ─────────────────────────────────▶ Stopping ──▶ end
+//!                           │ SIGTERM, or its keeper ended                 workers gone, or limit
+//!                           └──────────────────────────────────────▶ Leaving ──▶ end, and is
+//!                                                                   all handed over   restarted
+//! ```
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use mainstay_model::{Generation, Timestamp};
+use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
+use mainstay_pair::{Event, Lease};
+use mainstay_wire::control::{Running, ToProcess};
+use tracing::{info, warn};
+
+use crate::admin::Operators;
+use crate::dispatch::Dispatch;
+use crate::kept::Kept;
+use crate::listeners::Listeners;
+use crate::metrics::Metrics;
+use crate::refuse::Refusing;
+use crate::settings::Settings;
+use crate::status::Tally;
+use crate::supervisor_link::{Link, SEARCH_INTERVAL};
+use crate::token::Token;
+use crate::workers::Workers;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+
+/// Less than this is not waited for: what is due now is done in the next turn.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// A gateway's master.
+#[derive(Debug)]
+pub(crate) struct Master {
+    pub(crate) settings: Settings,
+    pub(crate) signals: Signals,
+    pub(crate) kept: Kept,
+    pub(crate) poller: Poller,
+    pub(crate) link: Link,
+    pub(crate) listeners: Listeners,
+    /// None before the supervisor's first message.
+    pub(crate) doors: Option<Doors>,
+    /// None before the supervisor's first message.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) workers: Workers,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) refusing: Refusing,
+    pub(crate) operators: Operators,
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) generation: Generation,
+    /// As the supervisor said last.
+    pub(crate) processes: Vec<Running>,
+    pub(crate) tally: Tally,
+    pub(crate) phase: Phase,
+    pub(crate) looked: Timestamp,
+}
+
+/// Where others come in.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    pub(crate) workers: ChannelListener,
+    pub(crate) admin: ChannelListener,
+}
+
+/// What the master is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    /// It hands over what it accepted, and ends.
+    Leaving,
+    /// The gateway ends.
+    Stopping {
+        until: Timestamp,
+    },
+}
+
+impl Master {
+    /// A master that knows nothing yet.
+    pub(crate) fn new(
+        settings: Settings,
+        signals: Signals,
+        kept: Kept,
+        channel: Channel,
+    ) -> anyhow::Result<Self> {
+        let now = now();
+        let poller = Poller::new(EVENTS).context("cannot make a poller")?;
+        let metrics = match &settings.host.metrics {
+            Some(metrics) => Some(Metrics::start(metrics.address)?),
+            None => None,
+        };
+        let path = settings.host.run.join("supervisor.sock");
+        let link = Link::new(path, channel, settings.host.pair.hang_timeout / 4, now);
+        let mut master = Self {
+            settings,
+            signals,
+            kept,
+            poller,
+            link,
+            listeners: Listeners::default(),
+            doors: None,
+            lease: None,
+            workers: Workers::default(),
+            dispatch: Dispatch::default(),
+            refusing: Refusing::default(),
+            operators: Operators::default(),
+            metrics,
+            generation: Generation::FIRST,
+            processes: Vec::new(),
+            tally: Tally::default(),
+            phase: Phase::Serving,
+            looked: now,
+        };
+        master.watch(&master.signals, Token::Signals)?;
+        master.watch(&master.kept.keeper, Token::Keeper)?;
+        if let Some(metrics) = &master.metrics {
+            master.watch(metrics, Token::Metrics)?;
+        }
+        master.link.introduce(&master.poller, &master.listeners, now)?;
+        Ok(master)
+    }
+
+    /// Turns until the gateway ends or this process has to.
+    pub(crate) fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            let now = now();
+            self.link.tick(&self.poller, &self.listeners, now)?;
+            self.look_at_workers(now)?;
+            if self.lease.as_ref().and_then(Lease::wake_at).is_some_and(|at| at <= now) {
+                self.step(Event::Tick)?;
+            }
+            self.hand_over(now)?;
+            self.refusing.expire(now);
+            self.operators.expire(now);
+            self.workers.expire_guests(now);
+            let accepting = self.accepting(now);
+            self.listeners.watch(&self.poller, accepting)?;
+            if self.has_ended(now) {
+                self.kept.close();
+                info!("master ends");
+                return Ok(());
+            }
+            let limit = self.wait_limit(now);
+            let count = self.poller.wait(Some(limit)).context("cannot wait for events")?;
+            let tokens: Vec<Token> = (0..count)
+                .filter_map(|index| Token::read(self.poller.event(index)?.token))
+                .collect();
+            for token in tokens {
+                self.handle(token)?;
+            }
+        }
+    }
+
+    pub(crate) fn watch(&self, descriptor: impl AsFd, token: Token) -> anyhow::Result<()> {
+        self.poller
+            .add(descriptor, token.number(), Interest::ReadLevel)
+            .context("cannot watch a descriptor")
+    }
+
+    fn handle(&mut self, token: Token) -> anyhow::Result<()> {
+        match token {
+            Token::Signals => {
+                while self.signals.next().context("cannot read a signal")?.is_some() {
+                    self.leave("asked to end");
+                }
+                Ok(())
+            }
+            Token::Keeper => {
+                let keeper = self.kept.keeper.pidfd();
+                self.poller.remove(keeper).context("cannot stop watching the keeper")?;
+                keeper.reap().context("cannot reap the keeper")?;
+                self.leave("keeper ended");
+                Ok(())
+            }
+            Token::Supervisor => self.hear_supervisor(),
+            Token::WorkerDoor => self.let_workers_in(),
+            Token::Guest(number) => self.hear_guest(number),
+            Token::Worker(number) => self.hear_worker(number),
+            Token::WorkerEnd(number) => self.bury_if_dead(number),
+            Token::AdminDoor => self.let_operators_in(),
+            Token::Operator(number) => {
+                self.answer_operator(number);
+                Ok(())
+            }
+            Token::Listener(index) => {
+                self.accept_at(index);
+                Ok(())
+            }
+            Token::Refused(number) => {
+                self.refusing.discard(number);
+                Ok(())
+            }
+            Token::Metrics => {
+                self.answer_metrics();
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads what the supervisor said.
+    fn hear_supervisor(&mut self) -> anyhow::Result<()> {
+        while let Some((message, sockets)) = self.link.receive(&self.poller, now())? {
+            match message {
+                ToProcess::Welcome { generation, listeners } => {
+                    self.generation = generation;
+                    if self.lease.is_none() {
+                        let manners = &self.settings.listeners;
+                        self.listeners = Listeners::new(listeners, sockets, manners);
+                        self.open()?;
+                    } else if !self.listeners.are_named(&listeners) {
+                        warn!("listeners were changed; stop and start the gateway to use them");
+                    }
+                }
+                ToProcess::Processes { processes } => self.processes = processes,
+                ToProcess::Stop { limit_ms } => self.stop(Duration::from_millis(limit_ms))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The gateway ends: nothing new is accepted, and what waits is answered.
+    fn stop(&mut self, limit: Duration) -> anyhow::Result<()> {
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            return Ok(());
+        }
+        let now = now();
+        info!(limit_ms = limit.as_millis(), "master stops");
+        self.phase = Phase::Stopping { until: now + limit };
+        self.step(Event::Stopping)?;
+        self.refuse_held(now);
+        Ok(())
+    }
+
+    /// This process ends when what it accepted is handed over; a new one comes.
+    fn leave(&mut self, reason: &str) {
+        if self.phase == Phase::Serving {
+            warn!(reason, "master makes way for a new one");
+            self.phase = Phase::Leaving;
+        }
+    }
+
+    fn has_ended(&self, now: Timestamp) -> bool {
+        let is_empty = self.dispatch.is_empty() && self.refusing.is_empty();
+        match self.phase {
+            Phase::Serving => false,
+            Phase::Leaving => is_empty,
+            Phase::Stopping { until } => (is_empty && self.workers.are_gone()) || now >= until,
+        }
+    }
+
+    /// How long nothing will be due.
+    fn wait_limit(&self, now: Timestamp) -> Duration {
+        let tick = self.settings.host.pair.hang_timeout / 4;
+        let tick = if self.refusing.is_empty() { tick } else { tick.min(SEARCH_INTERVAL) };
+        let stop = match self.phase {
+            Phase::Stopping { until } => Some(until),
+            Phase::Serving | Phase::Leaving => None,
+        };
+        let next = [
+            Some(self.link.due()),
+            self.lease.as_ref().and_then(Lease::wake_at),
+            self.dispatch.resumes_at(now),
+            stop,
+        ];
+        let next = next.into_iter().flatten().min();
+        next.map_or(tick, |next| next.since(now).clamp(MOMENT, tick))
+    }
+}

@@ -1,0 +1,169 @@
+//! The run directory: who may supervise this gateway, and who runs in it.
+//!
+//! # Invariants
+//!
+//! 1. Only its owner may enter: holding a socket in it is the authentication.
+//! 2. One supervisor at a time, by a lock that the kernel lets go when its holder dies.
+//! 3. A process that may still run has its file: "number, start time", so that a number that
+//!    was given to another process later is not mistaken for it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use mainstay_model::Process;
+use mainstay_os::{start_ticks, still_runs};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// The run directory of a gateway that is ours to supervise.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    run: PathBuf,
+    /// Held for as long as this process lives.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directories where they are missing, and takes the lock.
+    pub(crate) fn take(run: &Path, state: &Path) -> anyhow::Result<Self> {
+        let make = |path: &Path, mode| {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(mode)
+                .create(path)
+                .with_context(|| format!("cannot make directory {}", path.display()))
+        };
+        make(state, 0o750)?;
+        make(run, 0o700)?;
+        let mode = fs::metadata(run)
+            .with_context(|| format!("cannot examine {}", run.display()))?
+            .permissions()
+            .mode();
+        // A directory of everyone's is none of ours: a slip in host.toml.
+        if mode & 0o002 != 0 {
+            bail!("{} cannot be the run directory: everyone may write to it", run.display());
+        }
+        fs::set_permissions(run, Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot close {} to others", run.display()))?;
+        let lock = lock(run)?;
+        make(&run.join("keepers"), 0o700)?;
+        Ok(Self { run: run.to_owned(), _lock: lock })
+    }
+
+    /// Where orphans find a new supervisor.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run.join("supervisor.sock")
+    }
+
+    /// Where the keepers of dead processes wait for an heir.
+    pub(crate) fn keepers(&self) -> PathBuf {
+        self.run.join("keepers")
+    }
+
+    /// Notes that `process` runs under this number.
+    pub(crate) fn note(&self, process: Process, pid: u32) -> io::Result<()> {
+        let ticks = start_ticks(pid)?;
+        let path = pid_file(&self.run, process);
+        let making = path.with_extension("pid.new");
+        fs::write(&making, format!("{pid} {ticks}\n"))?;
+        fs::rename(&making, &path)
+    }
+
+    /// The number under which `process` still runs, if it does.
+    pub(crate) fn running(&self, process: Process) -> Option<u32> {
+        let text = fs::read_to_string(pid_file(&self.run, process)).ok()?;
+        let (pid, ticks) = parse(&text)?;
+        still_runs(pid, ticks).then_some(pid)
+    }
+
+    /// Removes what no process of this gateway needs any more.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        let files = Process::SUPERVISED.into_iter().chain([Process::Supervisor]);
+        let files = files.map(|process| pid_file(&self.run, process));
+        let sockets = ["supervisor.sock", "master.sock", "admin.sock"];
+        for path in files.chain(sockets.into_iter().map(|name| self.run.join(name))) {
+            remove(&path)?;
+        }
+        for entry in fs::read_dir(self.keepers())? {
+            remove(&entry?.path())?;
+        }
+        Ok(())
+    }
+}
+
+fn lock(run: &Path) -> anyhow::Result<File> {
+    let path = run.join("supervisor.lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => {
+            let pid = fs::read_to_string(pid_file(run, Process::Supervisor))
+                .ok()
+                .and_then(|text| Some(parse(&text)?.0));
+            match pid {
+                Some(pid) => {
+                    bail!("process {pid} already supervises the gateway in {}", run.display())
+                }
+                None => {
+                    bail!("another process already supervises the gateway in {}", run.display())
+                }
+            }
+        }
+        Err(errno) => Err(errno).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+fn pid_file(run: &Path, process: Process) -> PathBuf {
+    run.join(format!("{}.pid", process.file_stem()))
+}
+
+fn parse(text: &str) -> Option<(u32, u64)> {
+    let (pid, ticks) = text.trim_ascii().split_once(' ')?;
+    Some((pid.parse().ok()?, ticks.parse().ok()?))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_supervisor_is_told_of_the_first() {
+        let place = tempfile::tempdir().unwrap();
+        let (run, state) = (place.path().join("run"), place.path().join("state"));
+        let first = Directory::take(&run, &state).unwrap();
+        first.note(Process::Supervisor, std::process::id()).unwrap();
+        let refused = Directory::take(&run, &state).unwrap_err().to_string();
+        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        drop(first);
+        Directory::take(&run, &state).unwrap();
+    }
+
+    #[test]
+    fn a_number_that_another_process_has_now_is_nobody() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::take(&place.path().join("run"), place.path()).unwrap();
+        let pid = std::process::id();
+        assert_eq!(directory.running(Process::Master), None);
+        directory.note(Process::Master, pid).unwrap();
+        assert_eq!(directory.running(Process::Master), Some(pid));
+        fs::write(pid_file(&directory.run, Process::Master), format!("{pid} 1\n")).unwrap();
+        assert_eq!(directory.running(Process::Master), None);
+        directory.clear().unwrap();
+        assert!(!pid_file(&directory.run, Process::Master).exists());
+    }
+}

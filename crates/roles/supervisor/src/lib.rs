@@ -1,0 +1,73 @@
+//! The supervisor: starts every other process, and restarts what dies.
+//!
+//! It reads `host.toml`, binds the listening sockets, and spawns master and workers, each
+//! with its control socket as standard input. It takes part in no request: killing it harms
+//! nobody. The others go on and look for a new supervisor at `supervisor.sock`; it finds
+//! them by their files in the run directory, takes the listening sockets back from whichever
+//! has them, and carries on.
+//!
+//! # Invariants
+//!
+//! 1. One supervisor for each run directory.
+//! 2. A process is known by number and start time, and watched and killed by pidfd.
+//! 3. What ends is started again, if later and later; nothing is ever given up.
+//! 4. It is the reaper of all that comes from it, keepers included: no zombie stays.
+//!
+//! # Not here
+//!
+//! Which worker serves, and whether a worker's threads stand still: the master.
+
+#![forbid(unsafe_code)]
+
+mod children;
+mod directory;
+mod ending;
+mod hello;
+mod listeners;
+mod lives;
+mod message;
+mod orphans;
+mod settings;
+mod shutdown;
+mod token;
+mod turn;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use mainstay_model::Process;
+use mainstay_os::{ChannelListener, Signals, raise_descriptor_limit};
+use rustix::process::{getpid, set_child_subreaper};
+use tracing::info;
+
+use crate::directory::Directory;
+use crate::turn::Supervisor;
+
+/// What the supervisor is told on its command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The host.toml of the gateway
+    #[arg(long, value_name = "FILE", default_value = "/etc/mainstay/host.toml")]
+    pub host: PathBuf,
+}
+
+/// Runs a gateway until it is asked to end.
+///
+/// # Errors
+///
+/// If it cannot be started, or was asked twice to end and did so at once.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    // Before anything else, so that an early request to end is not lost.
+    let signals = Signals::take_over().context("cannot wait for signals")?;
+    let settings = settings::read(&options.host)?;
+    let directory = Directory::take(&settings.host.run, &settings.host.state)?;
+    let pid = std::process::id();
+    directory.note(Process::Supervisor, pid).context("cannot write supervisor.pid")?;
+    let nofile = raise_descriptor_limit(settings.host.nofile)
+        .context("cannot raise the limit on open descriptors")?;
+    set_child_subreaper(Some(getpid())).context("cannot become the reaper of orphans")?;
+    let door = ChannelListener::bind(&directory.socket())
+        .with_context(|| format!("cannot listen at {}", directory.socket().display()))?;
+    info!(pid, run = %settings.host.run.display(), nofile, "supervisor started");
+    Supervisor::new(settings, directory, signals, door)?.run()
+}

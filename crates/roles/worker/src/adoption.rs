@@ -1,0 +1,155 @@
+//! Finding what other processes left, and handing it to the lanes.
+//!
+//! Keepers appear in a directory. The active worker looks at it when it becomes active and
+//! whenever something appears, so nobody has to tell it: not even a master has to live.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use mainstay_ledger::{AdoptError, Claim, Kept, Offer};
+use mainstay_model::{Chain, Timestamp};
+use mainstay_os::{Interest, Poller};
+use mainstay_proxy::Command;
+use mainstay_wire::pair::Adopted;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tracing::{debug, info};
+
+use crate::control::token;
+use crate::lanes::Lanes;
+
+/// The estates that are being taken over.
+#[derive(Debug)]
+pub(crate) struct Adoptions {
+    directory: PathBuf,
+    /// Tells when something appears in the directory.
+    watch: OwnedFd,
+    claims: BTreeMap<u64, Taking>,
+    /// Which claim and offer a lane's ticket stands for.
+    tickets: BTreeMap<u64, (u64, u32)>,
+    /// Numbers claims and tickets.
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Taking {
+    name: OsString,
+    claim: Claim,
+    begun: Timestamp,
+    adopted: Adopted,
+}
+
+impl Adoptions {
+    pub(crate) fn new(directory: PathBuf, poller: &Poller) -> anyhow::Result<Self> {
+        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+            .context("cannot watch for estates")?;
+        inotify::add_watch(&watch, &directory, WatchFlags::MOVED_TO)
+            .with_context(|| format!("cannot watch {}", directory.display()))?;
+        poller
+            .add(&watch, token::ESTATES, Interest::ReadLevel)
+            .context("cannot watch for estates")?;
+        Ok(Self { directory, watch, claims: BTreeMap::new(), tickets: BTreeMap::new(), count: 0 })
+    }
+
+    /// Takes note that something appeared.
+    pub(crate) fn clear_watch(&self) {
+        let mut buffer = [0_u8; 4096];
+        // Which names appeared is of no interest: the directory is read whole.
+        while matches!(rustix::io::read(&self.watch, &mut buffer), Ok(count) if count > 0) {}
+    }
+
+    /// Claims every estate that is there and not claimed yet.
+    pub(crate) fn claim_all(
+        &mut self,
+        kept: &Kept,
+        poller: &Poller,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        let claimed: BTreeSet<&OsString> = self.claims.values().map(|taking| &taking.name).collect();
+        let mut found = Vec::new();
+        let listing = std::fs::read_dir(&self.directory)
+            .with_context(|| format!("cannot read {}", self.directory.display()))?;
+        for entry in listing {
+            let name = entry.context("cannot read the keepers' directory")?.file_name();
+            // A name with a dot is not there yet.
+            if !name.as_encoded_bytes().starts_with(b".") && !claimed.contains(&name) {
+                found.push(name);
+            }
+        }
+        for name in found {
+            let path = self.directory.join(&name);
+            match Claim::send(&path, kept.file()) {
+                Ok(claim) => {
+                    self.count += 1;
+                    let number = self.count;
+                    poller
+                        .add(claim.channel(), token::CLAIM + number, Interest::ReadLevel)
+                        .context("cannot watch a keeper")?;
+                    let adopted = Adopted::default();
+                    self.claims.insert(number, Taking { name, claim, begun: now, adopted });
+                }
+                Err(error) => self.forget_dead(&path, &error),
+            }
+        }
+        Ok(())
+    }
+
+    /// An address that nobody listens at was left by a keeper that was killed.
+    fn forget_dead(&self, path: &std::path::Path, error: &AdoptError) {
+        debug!(path = %path.display(), error = %Chain(error), "an estate cannot be claimed");
+        if let Err(error) = std::fs::remove_file(path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            debug!(path = %path.display(), %error, "cannot remove a dead keeper's address");
+        }
+    }
+
+    /// Takes what a keeper has sent. Returns the result when everything is taken.
+    pub(crate) fn receive(
+        &mut self,
+        number: u64,
+        lanes: &mut Lanes,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<Adopted>> {
+        let Some(taking) = self.claims.get_mut(&number) else { return Ok(None) };
+        loop {
+            match taking.claim.receive() {
+                Ok(None) => return Ok(None),
+                Ok(Some(Offer::Connections { offer, left })) => {
+                    self.count += 1;
+                    self.tickets.insert(self.count, (number, offer));
+                    lanes.tell_next(Command::Adopt { ticket: self.count, left })?;
+                }
+                Ok(Some(Offer::Settled)) => break,
+                Err(error) => {
+                    debug!(from_pid = taking.claim.pid(), error = %Chain(&error), "a keeper is gone");
+                    break;
+                }
+            }
+        }
+        let Some(taking) = self.claims.remove(&number) else { return Ok(None) };
+        let mut adopted = taking.adopted;
+        adopted.from_pid = taking.claim.pid();
+        adopted.micros = u64::try_from(now.since(taking.begun).as_micros()).unwrap_or(u64::MAX);
+        let Adopted { from_pid, connections, fresh, closed, suspects, micros } = adopted;
+        info!(from_pid, connections, fresh, closed, suspects, micros, "connections adopted");
+        Ok(Some(adopted))
+    }
+
+    /// A lane has everything of an offer in its ledger.
+    pub(crate) fn taken(&mut self, ticket: u64, part: Adopted) {
+        let Some((number, offer)) = self.tickets.remove(&ticket) else { return };
+        let Some(taking) = self.claims.get_mut(&number) else { return };
+        let adopted = &mut taking.adopted;
+        adopted.connections += part.connections;
+        adopted.fresh += part.fresh;
+        adopted.closed += part.closed;
+        adopted.suspects += part.suspects;
+        if let Err(error) = taking.claim.taken(offer) {
+            // It will be noticed at the channel.
+            debug!(error = %Chain(&error), "cannot answer a keeper");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The worker: serves the connections that come to it, and carries on those that another
+//! process left.
+//!
+//! Its threads, the lanes, are `mainstay-proxy`'s; this crate is the control thread beside
+//! them. It does what the master says, finds estates and hands what is in them to the lanes,
+//! and sees to an orderly end.
+//!
+//! # Invariants
+//!
+//! 1. It announces itself only when everything that can fail has been built.
+//! 2. It accepts and adopts only while it is the active worker.
+//! 3. The death of the master or of the supervisor changes nothing for a connection.
+//!
+//! # Not here
+//!
+//! Which worker is active: the master. What a connection does: `mainstay-proxy`.
+
+#![forbid(unsafe_code)]
+
+mod adoption;
+mod control;
+mod lanes;
+mod link;
+mod message;
+mod settings;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use mainstay_ledger::{Kept, KeptSetup, Layout};
+use mainstay_model::Slot;
+use mainstay_os::{Signals, allow_core_dumps, control_socket};
+use tracing::info;
+
+use crate::control::{Control, Ending};
+use crate::lanes::Lanes;
+
+/// What a worker is told on its command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub slot: Slot,
+    /// Where `host.toml` is.
+    pub host: PathBuf,
+}
+
+/// Serves until told to end.
+///
+/// # Errors
+///
+/// If it cannot do its work; the supervisor starts it anew.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let signals = Signals::take_over().context("cannot wait for signals")?;
+    let settings = settings::read(options)?;
+    let layout =
+        Layout { lanes: settings.worker.threads, slots: settings.gateway.limits.connections };
+    // Before any thread exists.
+    let mut kept = Kept::start(KeptSetup {
+        name: "mainstay-worker",
+        layout,
+        directory: settings.keepers(),
+        patience: settings.host.pair.keep_timeout,
+        adoption: settings.adoption(),
+    })?;
+    if settings.host.state.join(".slavedumpcore").exists() {
+        allow_core_dumps().context("cannot allow core dumps")?;
+    }
+    let supervisor = control_socket().context("cannot use the control socket")?;
+    let lanes = Lanes::start(&settings, &mut kept)?;
+    info!(slot = %options.slot, pid = std::process::id(), keeper_pid = kept.keeper_pid(),
+        threads = layout.lanes, "worker started");
+    let mut control = Control::new(settings, signals, kept, lanes, supervisor)?;
+    match control.run()? {
+        Ending::Drained => {
+            control.kept.close();
+            Ok(())
+        }
+        // The keeper offers what is open.
+        Ending::Left => Ok(()),
+        Ending::LeftWithoutKeeper => offer_everything(control),
+    }
+}
+
+/// Does the work of a keeper that died.
+fn offer_everything(control: Control) -> anyhow::Result<()> {
+    let Control { kept, rest } = control;
+    #[expect(clippy::mem_forget, reason = "everything that is open is to be offered")]
+    std::mem::forget(rest);
+    let offered = kept.offer().context("cannot offer what is open");
+    #[expect(clippy::mem_forget, reason = "its descriptors were left to the inheritance")]
+    std::mem::forget(kept);
+    offered
+}

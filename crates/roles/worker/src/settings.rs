@@ -1,0 +1,66 @@
+//! The configuration of one worker, read once at its start.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use mainstay_config::gateway::AccessLog;
+use mainstay_config::host::{Adoption, Worker};
+use mainstay_config::{Gateway, Host, Problem};
+use mainstay_model::Slot;
+
+use crate::Options;
+
+/// Everything that a worker is told by files.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) slot: Slot,
+    pub(crate) host: Host,
+    pub(crate) worker: Worker,
+    pub(crate) gateway: Gateway,
+    pub(crate) proxy: Arc<mainstay_proxy::Settings>,
+}
+
+impl Settings {
+    /// Where keepers offer estates.
+    pub(crate) fn keepers(&self) -> PathBuf {
+        self.host.run.join("keepers")
+    }
+
+    /// Where the access log goes.
+    pub(crate) fn access_log(&self) -> Option<PathBuf> {
+        match &self.gateway.access_log {
+            AccessLog::File(path) => Some(self.host.state.join(path)),
+            AccessLog::Off => None,
+        }
+    }
+
+    pub(crate) const fn adoption(&self) -> mainstay_ledger::Adoption {
+        match self.host.pair.adoption {
+            Adoption::On => mainstay_ledger::Adoption::On,
+            Adoption::Off => mainstay_ledger::Adoption::Off,
+        }
+    }
+}
+
+/// Reads both files.
+pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
+    let host = parse(&options.host, mainstay_config::host::parse)?;
+    let gateway = parse(&host.gateway, mainstay_config::gateway::parse)?;
+    let worker = host
+        .workers
+        .get(options.slot.index())
+        .cloned()
+        .context("the configuration has no such worker")?;
+    let proxy = mainstay_proxy::Settings::build(&gateway).context("cannot use gateway.toml")?;
+    Ok(Settings { slot: options.slot, host, worker, gateway, proxy: Arc::new(proxy) })
+}
+
+fn parse<T>(path: &Path, parse: impl Fn(&str) -> Result<T, Vec<Problem>>) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(|problem| problem.locate(path, &text)).collect();
+        anyhow!("{}", lines.join("\n"))
+    })
+}

@@ -1,0 +1,345 @@
+//! What a client sees when processes die. Real binary, real signals, real sockets; every port
+//! is chosen by the kernel and every wait has a deadline and a name.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use mainstay_e2e::client::{Client, request};
+use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
+use mainstay_e2e::luck::Luck;
+use mainstay_e2e::report::Report;
+use mainstay_e2e::torture::{self, Adoption, Options, Sort, Ways};
+use mainstay_e2e::traffic::{Plan, Target, Traffic, Trailers};
+use mainstay_e2e::{Gateway, Origin, Setup, wait};
+use mainstay_model::{Process, Slot};
+use rustix::process::Signal;
+
+/// Traffic of every kind, small enough for a test.
+const PLAN: Plan = Plan {
+    transfer_bytes: 5_000_000,
+    transfer_time: Duration::from_secs(3),
+    idle: 16,
+    idle_time: Duration::from_secs(3),
+    threads: 1,
+};
+
+/// What a test works with: both ways of accepting, under traffic.
+struct Scene {
+    origin: Origin,
+    gateway: Gateway,
+    traffic: Traffic,
+}
+
+impl Scene {
+    fn start() -> anyhow::Result<Self> {
+        Self::with(Setup::with_core_dumps)
+    }
+
+    fn with(change: fn(Setup) -> Setup) -> anyhow::Result<Self> {
+        let origin = Origin::start()?;
+        let gateway = Gateway::start(&change(Setup::pair_with_all(&origin, &Accept::ALL)))?;
+        let targets = Accept::ALL.map(|accept| Target {
+            name: accept.name().to_owned(),
+            http: gateway.address(&format!("web-{}", accept.name())),
+            tcp: Some(gateway.address(&format!("tunnel-{}", accept.name()))),
+            trailers: Trailers::Passed,
+        });
+        let traffic = Traffic::start(PLAN, &targets, &Luck::new(1));
+        let scene = Self { origin, gateway, traffic };
+        scene.wait_answered(200)?;
+        Ok(scene)
+    }
+
+    /// Waits for so many more answers.
+    fn wait_answered(&self, more: u64) -> anyhow::Result<()> {
+        let wanted = self.traffic.recorder().answered() + more;
+        let answered = || (self.traffic.recorder().answered() >= wanted).then_some(());
+        Ok(wait::until(&format!("{more} more answers"), DEADLINE, answered)?)
+    }
+
+    fn worker(&self, role: Role) -> anyhow::Result<Process> {
+        let active = self.gateway.active()?;
+        Ok(Process::Worker(match role {
+            Role::Active => active,
+            Role::Standby => active.other(),
+        }))
+    }
+
+    fn finish(self) -> anyhow::Result<Report> {
+        self.wait_answered(200)?;
+        let report = self.traffic.stop(&self.origin);
+        anyhow::ensure!(report.is_clean(), "{report}\n{}", self.gateway.log_tail());
+        Ok(report)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    Active,
+    Standby,
+}
+
+#[test]
+fn a_killed_worker_costs_nothing() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    for _ in 0..5 {
+        let killed = scene.gateway.active()?;
+        let victim = scene.gateway.kill(Process::Worker(killed), Signal::KILL)?;
+        scene
+            .gateway
+            .wait_for("the standby to take over", |status| status.active == Some(killed.other()))?;
+        scene.gateway.wait_for("the killed worker to return as standby", |status| {
+            status.standby() == Some(killed)
+                && status.is_ready()
+                && status.is_without(&[victim.pid()])
+        })?;
+        scene.wait_answered(50)?;
+    }
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn a_killed_standby_costs_nothing() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    let active = scene.gateway.active()?;
+    let victim = scene.gateway.kill(scene.worker(Role::Standby)?, Signal::KILL)?;
+    let status = scene.gateway.wait_ready_without(&[victim.pid()])?;
+    assert_eq!(status.active, Some(active), "a standby's death is no failover");
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn both_workers_may_die_at_once() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    for _ in 0..3 {
+        let [one, two] = Slot::ALL.map(|slot| scene.gateway.process(Process::Worker(slot)));
+        let (one, two) = (one?, two?);
+        one.signal(Signal::KILL)?;
+        two.signal(Signal::KILL)?;
+        scene.gateway.wait_ready_without(&[one.pid(), two.pid()])?;
+        scene.wait_answered(50)?;
+    }
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn the_heir_may_die_while_it_adopts() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    let mut luck = Luck::new(3);
+    for _ in 0..5 {
+        let first = scene.gateway.process(scene.worker(Role::Active)?)?;
+        let heir = scene.gateway.process(scene.worker(Role::Standby)?)?;
+        first.signal(Signal::KILL)?;
+        // The instant is the point: an adoption takes a few milliseconds at most.
+        first.ends_within(luck.duration(Duration::ZERO..Duration::from_millis(2)));
+        heir.signal(Signal::KILL)?;
+        scene.gateway.wait_ready_without(&[first.pid(), heir.pid()])?;
+    }
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn a_killed_master_costs_nothing() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    for _ in 0..3 {
+        let active = scene.gateway.active()?;
+        let victim = scene.gateway.kill(Process::Master, Signal::KILL)?;
+        let status = scene.gateway.wait_ready_without(&[victim.pid()])?;
+        assert_eq!(status.active, Some(active), "the new master learns who serves");
+        scene.wait_answered(50)?;
+    }
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn a_new_supervisor_takes_over_the_orphans_of_a_killed_one() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    let before = Process::SUPERVISED.map(|process| scene.gateway.process(process));
+    scene.gateway.kill(Process::Supervisor, Signal::KILL)?;
+    wait::until("a second supervisor", DEADLINE, || {
+        (scene.gateway.supervisor_ends().len() == 1
+            && scene.gateway.process(Process::Supervisor).is_ok())
+        .then_some(())
+    })?;
+    for (process, before) in Process::SUPERVISED.into_iter().zip(before) {
+        assert_eq!(scene.gateway.process(process)?.pid(), before?.pid(), "{process} lives on");
+    }
+    // Only a supervisor starts a worker again: so they are its children now.
+    let victim = scene.gateway.kill(scene.worker(Role::Active)?, Signal::KILL)?;
+    scene.gateway.wait_ready_without(&[victim.pid()])?;
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn a_process_that_stands_still_is_replaced() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    let processes = [scene.worker(Role::Active)?, scene.worker(Role::Standby)?, Process::Master];
+    for process in processes {
+        let victim = scene.gateway.kill(process, Signal::STOP)?;
+        assert!(victim.ends_within(DEADLINE), "{process} was stopped and nobody noticed");
+        scene.gateway.wait_ready_without(&[victim.pid()])?;
+    }
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn a_crash_that_dumps_core_costs_nothing() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    let victim = scene.gateway.kill(scene.worker(Role::Active)?, Signal::SEGV)?;
+    scene.gateway.wait_ready_without(&[victim.pid()])?;
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn a_process_whose_keeper_died_is_replaced() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    for process in Process::SUPERVISED {
+        let keeper = scene.gateway.keeper(process)?;
+        keeper.signal(Signal::KILL)?;
+        scene.gateway.wait_ready_without(&[keeper.pid()])?;
+        scene.wait_answered(50)?;
+    }
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn idle_connections_move_from_worker_to_worker() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let mut clients = Vec::new();
+    for _ in 0..500 {
+        let mut client = Client::connect(gateway.address("web"))?;
+        client.get("/small")?;
+        clients.push(client);
+    }
+    for _ in 0..4 {
+        let victim = gateway.kill(Process::Worker(gateway.active()?), Signal::KILL)?;
+        gateway.wait_ready_without(&[victim.pid()])?;
+    }
+    for client in &mut clients {
+        assert_eq!(client.get("/small")?.head.status, 200);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_connection_that_waits_for_nobody_gets_503() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    for accept in Accept::ALL {
+        let setup = Setup::pair(&origin, accept)
+            .with_host("pair", "hold_timeout", "300ms")
+            .with_host("restart", "delay_min", "4s")
+            .with_host("restart", "delay_max", "4s");
+        let gateway = Gateway::start(&setup)?;
+        for slot in Slot::ALL {
+            gateway.kill(Process::Worker(slot), Signal::KILL)?;
+        }
+        let response = Client::connect(gateway.address("web"))?.get("/small")?;
+        assert_eq!(response.head.status, 503, "accept = {}", accept.name());
+    }
+    Ok(())
+}
+
+#[test]
+fn sigterm_drains() -> anyhow::Result<()> {
+    for signal in [Signal::TERM, Signal::INT] {
+        let origin = Origin::start()?;
+        let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+        let mut client = Client::connect(gateway.address("web"))?;
+        client.send(&request("GET", "/hold?key=last", &[]))?;
+        origin.wait_held("last", 1)?;
+
+        let supervisor = gateway.terminate(signal)?;
+        wait::until("new connections to be refused", DEADLINE, || {
+            TcpStream::connect(gateway.address("web")).is_err().then_some(())
+        })?;
+        assert!(!supervisor.ends_within(Duration::ZERO), "{}", gateway.log_tail());
+        origin.release("last");
+        assert_eq!(client.response("GET")?.text(), "released\n");
+        drop(client);
+        expect_end(&gateway)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let mut client = Client::connect(gateway.address("web"))?;
+    client.send(&request("GET", "/hold?key=never", &[]))?;
+    origin.wait_held("never", 1)?;
+
+    let supervisor = gateway.terminate(Signal::TERM)?;
+    wait::until("new connections to be refused", DEADLINE, || {
+        TcpStream::connect(gateway.address("web")).is_err().then_some(())
+    })?;
+    let start = Instant::now();
+    supervisor.signal(Signal::TERM)?;
+    expect_end(&gateway)?;
+    assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+    Ok(())
+}
+
+/// Waits for the end of a gateway that was told to end, and expects nothing to be left of it.
+fn expect_end(gateway: &Gateway) -> anyhow::Result<()> {
+    let ended = wait::until("the supervisor to end", Duration::from_secs(10), || {
+        gateway.supervisor_ends().last().copied()
+    });
+    let Ok(status) = ended else { anyhow::bail!("it does not end\n{}", gateway.log_tail()) };
+    anyhow::ensure!(status.exit_status() == Some(0), "{status:?}\n{}", gateway.log_tail());
+    wait::until("every process to be gone", Duration::from_secs(5), || {
+        gateway.processes().is_empty().then_some(())
+    })?;
+    Ok(())
+}
+
+/// A torture short enough for a test.
+fn short(accept: Ways) -> Options {
+    Options {
+        seconds: 15,
+        accept,
+        transfer_mb: 8,
+        transfer_seconds: 5,
+        threads: 1,
+        idle: 16,
+        interval_ms: 200,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn a_short_torture_costs_nothing_when_workers_accept() -> anyhow::Result<()> {
+    torture::run(&short(Ways::Active))?;
+    Ok(())
+}
+
+#[test]
+fn a_short_torture_costs_nothing_when_the_master_accepts() -> anyhow::Result<()> {
+    torture::run(&short(Ways::Master))?;
+    Ok(())
+}
+
+#[test]
+fn without_adoption_the_torture_fails() -> anyhow::Result<()> {
+    let options = Options {
+        seconds: 3,
+        adoption: Adoption::Off,
+        only: vec![Sort::Active],
+        ..short(Ways::Both)
+    };
+    let report = torture::observe(&options)?;
+    assert!(report.kills_of_active() > 0, "{report}");
+    assert!(report.verdict().is_err(), "{report}");
+    assert!(report.traffic.total().closed > 0, "{report}");
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask fuzz`: every target under `fuzz/`, one after the other.
+
+use std::fs;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::shell;
+
+/// How long each target runs.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Seconds for each target
+    #[arg(long, default_value_t = Self::SMOKE_SECONDS)]
+    seconds: u32,
+
+    /// Only the targets with these names
+    targets: Vec<String>,
+}
+
+impl Options {
+    const SMOKE_SECONDS: u32 = 60;
+
+    pub(crate) const fn smoke() -> Self {
+        Self { seconds: Self::SMOKE_SECONDS, targets: Vec::new() }
+    }
+}
+
+/// Runs the targets; ends at the first finding.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let version = shell::succeeds(&mut shell::cargo(&["+nightly", "fuzz", "--version"]));
+    anyhow::ensure!(version, "needs: rustup toolchain install nightly && cargo install cargo-fuzz");
+    let all = targets()?;
+    for name in &options.targets {
+        anyhow::ensure!(all.contains(name), "no target {name}; there are: {}", all.join(" "));
+    }
+    for name in all.iter().filter(|name| is_wanted(options, name)) {
+        let limit = format!("-max_total_time={}", options.seconds);
+        let quietly = ["-verbosity=0", "-print_final_stats=1"];
+        let mut fuzz = shell::cargo(&["+nightly", "fuzz", "run", name, "--", &limit]);
+        shell::run(fuzz.args(quietly))?;
+    }
+    Ok(())
+}
+
+fn is_wanted(options: &Options, name: &String) -> bool {
+    options.targets.is_empty() || options.targets.contains(name)
+}
+
+/// The names in `fuzz/Cargo.toml`.
+fn targets() -> anyhow::Result<Vec<String>> {
+    let path = crate::root().join("fuzz/Cargo.toml");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let manifest: toml::Table = text.parse().context("cannot read fuzz/Cargo.toml")?;
+    let programs = manifest.get("bin").and_then(toml::Value::as_array).into_iter().flatten();
+    let names = programs.filter_map(|program| program.get("name")?.as_str().map(str::to_owned));
+    Ok(names.collect())
+}

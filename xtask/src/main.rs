@@ -1,0 +1,67 @@
+//! `cargo xtask`: the commands of this repository by name.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stderr, reason = "an error of a command is for a terminal")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What is done to this repository as a whole.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing, build once, pass every test
+    Test(xtask::test::Options),
+    /// Everything that continuous integration runs, tests first
+    Ci(xtask::ci::Options),
+    /// The rules that neither rustc nor clippy can check
+    Tidy,
+    /// Play made-up lives of a gateway
+    Sim(xtask::sim::Options),
+    /// Kill real processes under load, and count what clients see
+    Torture(mainstay_e2e::torture::Options),
+    /// Measure how long clients wait for an heir, and what connections cost
+    Latency(mainstay_e2e::latency::Options),
+    /// Run every fuzz target, one after the other
+    Fuzz(xtask::fuzz::Options),
+    /// Compare processor time and latency with nginx and HAProxy
+    Bench(xtask::bench::Options),
+    /// The server behind the proxies of `bench`
+    #[command(hide = true)]
+    BenchBackend(xtask::bench::backend::Options),
+    /// The load of `bench` that keeps to a schedule
+    #[command(hide = true)]
+    BenchClient(xtask::bench::client::Options),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Test(options) => xtask::test::run(&options),
+        Command::Ci(options) => xtask::ci::run(&options),
+        Command::Tidy => xtask::tidy::run(xtask::root()),
+        Command::Sim(options) => xtask::sim::run(&options),
+        Command::Torture(options) => xtask::torture::run(&options),
+        Command::Latency(options) => xtask::latency::run(&options),
+        Command::Fuzz(options) => xtask::fuzz::run(&options),
+        Command::Bench(options) => xtask::bench::run(&options),
+        Command::BenchBackend(options) => xtask::bench::backend::run(&options),
+        Command::BenchClient(options) => xtask::bench::client::run(&options),
+    }
+}

@@ -1,0 +1,79 @@
+//! What a fresh Debian machine lacks, and how it comes by it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::shell;
+
+/// The test runner, at the version that is known to build with the pinned compiler.
+const NEXTEST_VERSION: &str = "0.9.143";
+
+/// Debian asks this program whether it may start what it installs.
+const START_POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs the packages whose program is missing. Each pair is a program and its package.
+pub(crate) fn programs(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
+    let packages: Vec<&str> = wanted
+        .iter()
+        .filter(|(program, _)| shell::find(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    anyhow::ensure!(
+        rustix::process::geteuid().is_root(),
+        "missing programs; as root, run: apt-get install -y {list}"
+    );
+    let _quiet = NothingStarts::new()?;
+    let install = ["install", "-y", "-q", "--no-install-recommends"];
+    shell::run(&mut apt_get(&["update", "-q"]))
+        .and_then(|()| shell::run(apt_get(&install).args(&packages)))
+        .with_context(|| format!("cannot install {list}"))
+}
+
+/// Installs `cargo nextest` if it is missing.
+pub(crate) fn nextest() -> anyhow::Result<()> {
+    if shell::succeeds(&mut shell::cargo(&["nextest", "--version"])) {
+        return Ok(());
+    }
+    let install = ["install", "cargo-nextest", "--locked", "--version", NEXTEST_VERSION];
+    shell::run(&mut shell::cargo(&install))
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+    command
+}
+
+/// While this lives, installing a server does not start it.
+struct NothingStarts;
+
+impl NothingStarts {
+    fn new() -> anyhow::Result<Option<Self>> {
+        let path = Path::new(START_POLICY);
+        // Somebody else's policy stands.
+        if path.exists() {
+            return Ok(None);
+        }
+        fs::write(path, "#!/bin/sh\nexit 101\n").context("cannot write the start policy")?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+            .context("cannot make the start policy executable")?;
+        Ok(Some(Self))
+    }
+}
+
+impl Drop for NothingStarts {
+    fn drop(&mut self) {
+        // Left behind, it would only keep later installations from starting their servers.
+        if let Err(error) = fs::remove_file(START_POLICY) {
+            println!("cannot remove {START_POLICY}: {error}");
+        }
+    }
+}
