@@ -74,6 +74,10 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     proxy_cpu: usize,
 
+    /// Measure this build of Mainstay instead of a fresh one
+    #[arg(long)]
+    mainstay: Option<PathBuf>,
+
     /// Write the report into this file too
     #[arg(long)]
     markdown: Option<PathBuf>,
@@ -143,12 +147,13 @@ impl<'a> Bench<'a> {
     fn build(options: &'a Options) -> anyhow::Result<Self> {
         let release = shell::target_folder()?.join("release");
         shell::run(&mut shell::cargo(&["build", "--release", "--package", "xtask"]))?;
-        if options.only.contains(&Contestant::Mainstay) {
-            test::build()?;
-        }
+        let mainstay = match &options.mainstay {
+            Some(program) => program.clone(),
+            None if options.only.contains(&Contestant::Mainstay) => test::build()?,
+            None => PathBuf::new(),
+        };
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let (xtask, mainstay) = (release.join("xtask"), release.join("mainstay"));
-        Ok(Self { options, xtask, mainstay, folder })
+        Ok(Self { options, xtask: release.join("xtask"), mainstay, folder })
     }
 
     fn programs(&self, options: &Options) -> Vec<(Contestant, PathBuf)> {

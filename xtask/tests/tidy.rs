@@ -118,10 +118,17 @@ fn every_crate_takes_the_lints() {
 }
 
 #[test]
-fn every_crate_root_forbids_unsafe() {
-    let path = "crates/core/pair/src/lib.rs";
+fn every_new_state_in_core_visits_every_match() {
     let made = Made::new();
-    made.write(path, "//! Which worker serves.\n// #![forbid(unsafe_code)]\n");
+    made.write(LIB, "//! Which worker serves.\n\n#![forbid(unsafe_code)]\n");
+    made.finds(&[(Rule::Lints, LIB)]);
+}
+
+#[test]
+fn every_crate_root_forbids_unsafe() {
+    let path = "crates/engine/proxy/src/lib.rs";
+    let made = Made::new();
+    made.write(path, "//! The data path.\n// #![forbid(unsafe_code)]\n");
     made.finds(&[(Rule::Forbid, path)]);
 
     let made = Made::new();
@@ -306,7 +313,9 @@ impl Made {
     fn crate_at(&self, folder: &str, package: &str) {
         let manifest = format!("[package]\nname = \"{package}\"\n[lints]\nworkspace = true\n");
         self.write(&format!("{folder}/Cargo.toml"), &manifest);
-        let lib = "//! A crate that was made up.\n\n#![forbid(unsafe_code)]\n";
+        let lib = "//! A crate that was made up.\n\n\
+                   #![forbid(unsafe_code)]\n\
+                   #![warn(clippy::wildcard_enum_match_arm)]\n";
         self.write(&format!("{folder}/src/lib.rs"), lib);
     }
 

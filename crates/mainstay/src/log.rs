@@ -36,6 +36,7 @@ pub(crate) fn start(process: String) {
     let form = if json { Form::Json } else { Form::Text };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(false)
         .with_writer(std::io::stderr)
         .event_format(Lines { process, form })
         .init();

@@ -15,6 +15,7 @@ use role::{CommandLine, Role};
 
 fn main() -> ExitCode {
     let role = CommandLine::parse().role;
+    name_process();
     log::start(role.name());
 
     let result = match role {
@@ -32,4 +33,10 @@ fn main() -> ExitCode {
         error!(error = %Chain(error.as_ref()), "stopped");
         ExitCode::FAILURE
     })
+}
+
+/// A process that was started through `/proc/self/exe` would be `exe` in every list.
+fn name_process() {
+    let named = rustix::thread::set_name(c"mainstay");
+    debug_assert!(named.is_ok(), "eight bytes are a valid name");
 }

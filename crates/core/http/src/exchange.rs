@@ -457,3 +457,6 @@ fn take(left: &mut u64, raw: &[u8]) -> usize {
     *left -= taken as u64;
     taken
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,10 +110,12 @@ impl<'a> Estate<'a> {
             let settled = frame::encode(&ToHeir::Settled).map_err(io::Error::other)?;
             return heir.channel.send(&settled, &[]).map_err(io::Error::other);
         }
-        // Only when it is past doing anything does its ledger tell what it has.
+        // Only when it is past doing anything does its ledger tell what it has; and what it
+        // had answered for, it may have finished with.
         while !has_ended(&heir)? {
             poller.wait(Some(HEIR_INTERVAL))?;
         }
+        self.receive_answers(&heir)?;
         self.take_back(&heir.ledger);
         result
     }
@@ -148,6 +150,10 @@ impl<'a> Estate<'a> {
             }
         }
         poller.wait(Some(self.setup.patience))?;
+        self.receive_answers(heir)
+    }
+
+    fn receive_answers(&mut self, heir: &Heir) -> io::Result<()> {
         let mut buffer = [0; 256];
         while let Some(message) = heir.channel.receive(&mut buffer).map_err(io::Error::other)? {
             let bytes = buffer.get(..message.bytes).unwrap_or_default();

@@ -18,7 +18,7 @@ use crate::record::Record;
 /// A claim on what one process left.
 #[derive(Debug)]
 pub struct Claim {
-    channel: Channel,
+    channel: Arc<Channel>,
     buffer: Vec<u8>,
     pid: u32,
     ledger: Option<Arc<Observer>>,
@@ -27,10 +27,27 @@ pub struct Claim {
 /// What a keeper said.
 #[derive(Debug)]
 pub enum Offer {
-    /// Connections to adopt; to be answered with [`Claim::taken`] when they are committed.
-    Connections { offer: u32, left: Vec<Left> },
+    /// Connections to adopt, and the receipt to be given when they are committed, before
+    /// anything is done with them.
+    Connections { receipt: Receipt, left: Vec<Left> },
     /// Everything was taken.
     Settled,
+}
+
+/// Tells a keeper that everything of one offer is in our ledger.
+#[derive(Debug)]
+pub struct Receipt {
+    channel: Arc<Channel>,
+    offer: u32,
+}
+
+impl Receipt {
+    /// Gives it. Until then the keeper may offer the same to another.
+    pub fn give(self) -> Result<(), AdoptError> {
+        let message = frame::encode(&ToKeeper::Taken { offer: self.offer })
+            .map_err(|source| AdoptError::Frame { source })?;
+        self.channel.send(&message, &[]).map_err(|source| AdoptError::Channel { source })
+    }
 }
 
 /// One connection that was left, with its descriptors.
@@ -89,11 +106,12 @@ impl Claim {
         let claim = frame::encode(&ToKeeper::Claim { pid: std::process::id() })
             .map_err(|source| AdoptError::Frame { source })?;
         channel.send(&claim, &[own.as_fd()]).map_err(|source| AdoptError::Channel { source })?;
+        let channel = Arc::new(channel);
         Ok(Self { channel, buffer: vec![0; MESSAGE_BYTES_MAX], pid: 0, ledger: None })
     }
 
     /// Where messages of the keeper arrive.
-    pub const fn channel(&self) -> &Channel {
+    pub fn channel(&self) -> &Channel {
         &self.channel
     }
 
@@ -120,18 +138,12 @@ impl Claim {
                 ToHeir::Estate { pid } => self.open(pid, message.descriptors)?,
                 ToHeir::Offer { offer, items } => {
                     let left = self.sort(&items, message.descriptors)?;
-                    return Ok(Some(Offer::Connections { offer, left }));
+                    let receipt = Receipt { channel: Arc::clone(&self.channel), offer };
+                    return Ok(Some(Offer::Connections { receipt, left }));
                 }
                 ToHeir::Settled => return Ok(Some(Offer::Settled)),
             }
         }
-    }
-
-    /// Tells the keeper that everything of an offer is committed.
-    pub fn taken(&self, offer: u32) -> Result<(), AdoptError> {
-        let message = frame::encode(&ToKeeper::Taken { offer })
-            .map_err(|source| AdoptError::Frame { source })?;
-        self.channel.send(&message, &[]).map_err(|source| AdoptError::Channel { source })
     }
 
     fn open(&mut self, pid: u32, descriptors: Vec<OwnedFd>) -> Result<(), AdoptError> {

@@ -33,6 +33,8 @@ use crate::scan::scan;
 /// What a keeper is given, before its process has a second thread.
 #[derive(Debug)]
 pub struct KeeperSetup {
+    /// The role of the process that is kept: heirs tell estates apart by it.
+    pub name: &'static str,
     /// Where heirs look for estates.
     pub directory: PathBuf,
     /// The number of the process that is kept.
@@ -84,7 +86,7 @@ pub(crate) fn offer(setup: &KeeperSetup) -> io::Result<()> {
         return Ok(());
     }
     debug!(pid = setup.pid, connections = left.len(), "keeper offers connections");
-    let path = setup.directory.join(setup.pid.to_string());
+    let path = setup.directory.join(format!("{}.{}", setup.name, setup.pid));
     let listener = ChannelListener::bind(&path)?;
     let result = Estate::new(setup, left).settle(&listener, setup.patience);
     match std::fs::remove_file(&path) {

@@ -15,7 +15,7 @@ use crate::layout::Layout;
 /// What a kept process is made with.
 #[derive(Clone, Debug)]
 pub struct KeptSetup {
-    /// For `/proc/<pid>/fd`, where an operator may look.
+    /// The role: `master` or `worker`.
     pub name: &'static str,
     pub layout: Layout,
     /// Where heirs look for estates.
@@ -68,6 +68,7 @@ impl Kept {
             .map_err(|source| KeepError::Ledger { source })?;
         let event = || Event::new().map_err(|source| KeepError::Event { source });
         let keeping = KeeperSetup {
+            name: setup.name,
             directory: setup.directory,
             pid,
             ledger: file,

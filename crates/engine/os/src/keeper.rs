@@ -8,7 +8,9 @@
 //!
 //! 1. It is made before the process has a second thread, so the child is a whole process: no
 //!    lock is held by a thread that does not exist in it.
-//! 2. It never calls `exec`, which would give it a table of its own.
+//! 2. A descriptor that both know has one owner: what the child was given before the clone
+//!    stays open in the parent, and each closes only what it opened itself.
+//! 3. It never calls `exec`, which would give it a table of its own.
 //!
 //! Source: clone(2).
 
@@ -68,7 +70,11 @@ pub fn make_keeper(body: impl FnOnce(&Pidfd) -> i32) -> io::Result<Keeper> {
             // SAFETY: `_exit` ends the process and touches nothing.
             unsafe { libc::_exit(code) }
         }
-        Cloned::Parent { pid, pidfd } => Ok(Keeper { pid, pidfd: Pidfd::from_descriptor(pidfd) }),
+        Cloned::Parent { pid, pidfd } => {
+            #[expect(clippy::mem_forget, reason = "the table is shared: this is the keeper's now")]
+            std::mem::forget(parent);
+            Ok(Keeper { pid, pidfd: Pidfd::from_descriptor(pidfd) })
+        }
     }
 }
 

@@ -149,10 +149,9 @@ fn field(stat: &str, index: usize) -> Option<u64> {
 
 /// Every descriptor number that is open in this process's table.
 pub fn own_descriptors() -> io::Result<Vec<RawFd>> {
-    let directory = fs::File::open("/proc/self/fd")?;
-    let own = directory.as_raw_fd();
+    let mut listing = rustix::fs::Dir::new(fs::File::open("/proc/self/fd")?)?;
+    let own = listing.fd()?.as_raw_fd();
     let mut numbers = Vec::new();
-    let mut listing = rustix::fs::Dir::read_from(&directory)?;
     while let Some(entry) = listing.read() {
         let entry = entry?;
         let Some(number) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok())
@@ -192,6 +191,11 @@ mod tests {
     #[test]
     fn open_descriptors_are_listed() {
         let file = fs::File::open("/proc/self/stat").unwrap();
-        assert!(own_descriptors().unwrap().contains(&file.as_raw_fd()));
+        let listed = own_descriptors().unwrap();
+        assert!(listed.contains(&file.as_raw_fd()));
+        // The listing's own descriptor is not among them: everything listed is still open.
+        for number in listed {
+            assert!(fs::exists(format!("/proc/self/fd/{number}")).unwrap(), "{number}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use mainstay_wire::frame::DESCRIPTORS_MAX;
 use mainstay_wire::lane::decode;
 use tracing::{debug, warn};
 
-use crate::connection::{Connection, Gone, Watch};
+use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::lane::Lane;
 use crate::settings::Serves;
 use crate::token::Token;
@@ -128,8 +128,23 @@ impl Lane {
         }
     }
 
-    /// Takes a connection that was accepted by another process.
-    pub(crate) fn take_in(&mut self, client: OwnedFd, listener: ListenerId) {
+    /// Takes a connection that was left with nothing noted of it. It is worked on in its
+    /// turn.
+    pub(crate) fn take_over(&mut self, client: OwnedFd, listener: ListenerId) {
+        match peer_address(&client) {
+            Ok(peer) => {
+                if let Some(mut connection) = self.begin(client, peer, listener) {
+                    connection.queued = Queued::Yes;
+                    self.runnable.push_back((connection.slot, connection.age));
+                    self.install(connection);
+                }
+            }
+            Err(error) => debug!(%error, "a connection ended before it was served"),
+        }
+    }
+
+    /// Takes a connection that the master has accepted.
+    fn take_in(&mut self, client: OwnedFd, listener: ListenerId) {
         match peer_address(&client) {
             Ok(peer) => self.open(client, peer, listener),
             // The client has gone since.
@@ -139,16 +154,30 @@ impl Lane {
 
     /// Begins to serve a connection.
     fn open(&mut self, client: OwnedFd, peer: Option<SocketAddr>, listener: ListenerId) {
+        if let Some(connection) = self.begin(client, peer, listener) {
+            let slot = connection.slot;
+            self.install(connection);
+            self.work_on(slot, |_, _| Ok(()));
+        }
+    }
+
+    /// A new connection, which is not in the ledger yet.
+    fn begin(
+        &mut self,
+        client: OwnedFd,
+        peer: Option<SocketAddr>,
+        listener: ListenerId,
+    ) -> Option<Box<Connection>> {
         let id = match cookie(&client) {
             Ok(id) => id,
             Err(error) => {
                 debug!(%error, "a connection ended before it was served");
-                return;
+                return None;
             }
         };
         let Some(slot) = self.ledger.allocate() else {
             warn!(limit = self.ledger.capacity(), "no room for a connection, it is closed");
-            return;
+            return None;
         };
         let listening = self.settings.listeners.get(usize::from(listener.0));
         let tunnel =
@@ -164,13 +193,10 @@ impl Lane {
         }
         self.ledger.count(Counter::Accepted, 1);
         let age = self.next_age(slot);
-        let connection = Connection::new(slot, age, record, client, self.now);
-        self.install(Box::new(connection));
-        self.work_on(slot, |lane, connection| {
-            // Its request is often here already.
-            connection.client_is.readable = true;
-            if tunnel { lane.give_to_server(connection) } else { Ok(()) }
-        });
+        let mut connection = Box::new(Connection::new(slot, age, record, client, self.now));
+        // Its request is often here already.
+        connection.client_is.readable = true;
+        Some(connection)
     }
 
     /// Puts a connection in its slot, with its first commit, and watches it.

@@ -4,21 +4,22 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use mainstay_adopt::Cursors;
 use mainstay_http::{Mark, Phase};
-use mainstay_ledger::{Adoptee, Counter, Left};
+use mainstay_ledger::{Adoptee, Counter, Left, Receipt};
 use mainstay_model::{Chain, ListenerId};
 use mainstay_os::{Endpoint, Interest, cookie, local_endpoint};
 use mainstay_wire::pair::Adopted;
 use tracing::{debug, warn};
 
 use crate::answer::Plea;
-use crate::connection::{Connection, Gone, Link, Queued, Readiness};
+use crate::connection::{Connection, Gone, Link, Queued, Readiness, Standing};
 use crate::lane::Lane;
 use crate::pool::{Owner, ServerId, Socket};
 use crate::token::Token;
 
 impl Lane {
-    /// Takes connections over; each is in our ledger when this returns, or closed.
-    pub(crate) fn adopt_all(&mut self, left: Vec<Left>) -> Adopted {
+    /// Takes connections over. Each is in our ledger, or closed, before the keeper hears of
+    /// it; and the keeper hears of it before anything is done with it.
+    pub(crate) fn adopt_all(&mut self, left: Vec<Left>, receipt: Receipt) -> Adopted {
         let mut adopted = Adopted::default();
         // Handoffs of a master that died may be here and in its estate as well.
         if left.iter().any(|left| matches!(left, Left::Fresh(_))) {
@@ -32,6 +33,10 @@ impl Lane {
                 }
                 Left::Noted(adoptee) => self.adopt(adoptee, &mut adopted),
             }
+        }
+        if let Err(error) = receipt.give() {
+            // A keeper that is gone offers nothing to anyone else.
+            debug!(error = %Chain(&error), "cannot answer a keeper");
         }
         adopted
     }
@@ -47,7 +52,7 @@ impl Lane {
             debug!("a connection of no listener was left, it is closed");
             return;
         };
-        self.take_in(client, listener);
+        self.take_over(client, listener);
     }
 
     fn listener_of(&self, client: &OwnedFd) -> Option<ListenerId> {
@@ -99,17 +104,18 @@ impl Lane {
         connection.upstream = link;
         let waiting = connection.record.exchange.phase == Phase::Waiting
             && connection.record.streams.request.is_empty();
-        if !waiting {
+        if suspect {
+            adopted.suspects += 1;
+            connection.standing = Standing::Suspect;
+        }
+        if suspect || !waiting {
             connection.queued = Queued::Yes;
             self.runnable.push_back((slot, age));
         }
         self.install(Box::new(connection));
         self.ledger.count(Counter::Adopted, 1);
         adopted.connections += 1;
-        if suspect {
-            adopted.suspects += 1;
-            self.work_on(slot, Self::judge);
-        } else if waiting {
+        if waiting && !suspect {
             self.rest_again(slot);
         }
     }
@@ -146,22 +152,23 @@ impl Lane {
     }
 
     /// What this connection asked for ended a worker, so it does not go on here.
-    fn judge(lane: &mut Self, connection: &mut Connection) -> Result<(), Gone> {
+    pub(crate) fn judge(&mut self, connection: &mut Connection) -> Result<(), Gone> {
         warn!(
             connection = %mainstay_model::ConnectionId(connection.record.id),
             client = &*connection.client_text,
             "a worker died of this connection, it is given up"
         );
-        lane.drop_upstream(connection);
+        connection.standing = Standing::Clear;
+        self.drop_upstream(connection);
         if connection.record.exchange.phase == Phase::Waiting {
             // The head itself may be what it died of.
             let window = connection.record.streams.request.window;
             connection.change().streams.request = mainstay_adopt::Flow::EMPTY;
-            lane.release(window.place);
-            connection.change().begun = lane.now.micros();
+            self.release(window.place);
+            connection.change().begun = self.now.micros();
         }
         connection.change().exchange.client_persists = Mark::No;
         let plea = Plea::new(502, "the request could not be completed");
-        lane.answer_or_close(connection, &plea, Gone::Suspect)
+        self.answer_or_close(connection, &plea, Gone::Suspect)
     }
 }

@@ -45,8 +45,16 @@ pub(crate) struct Connection {
     pub(crate) queued: Queued,
     pub(crate) ends: Ends,
     pub(crate) raw: Raw,
+    pub(crate) standing: Standing,
     /// The client's address without the port, as servers are told it.
     pub(crate) client_text: Box<str>,
+}
+
+/// Whether a worker has died of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Clear,
+    Suspect,
 }
 
 /// Whether there are bytes of a client that were not tried as a request's head yet.
@@ -163,6 +171,7 @@ impl Connection {
             queued: Queued::No,
             ends: Ends::default(),
             raw: Raw::New,
+            standing: Standing::Clear,
             client_text,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use mainstay_adopt::Place;
-use mainstay_ledger::{Counter, LaneLedger, Left, Record};
+use mainstay_ledger::{Counter, LaneLedger, Left, Receipt, Record};
 use mainstay_model::{ListenerId, Timestamp};
 use mainstay_os::{Channel, Event, Interest, Poller, Ready, now};
 use mainstay_wire::pair::Adopted;
@@ -41,6 +41,7 @@ pub enum Command {
     /// Answered with [`Report::Adopted`] and the same ticket.
     Adopt {
         ticket: u64,
+        receipt: Receipt,
         left: Vec<Left>,
     },
     /// Finish what is open until then, and end the thread.
@@ -281,8 +282,8 @@ impl Lane {
                     self.stop_accepting(Accepting::Off);
                     self.report(Report::Stopped);
                 }
-                Command::Adopt { ticket, left } => {
-                    let adopted = self.adopt_all(left);
+                Command::Adopt { ticket, receipt, left } => {
+                    let adopted = self.adopt_all(left, receipt);
                     self.report(Report::Adopted { ticket, adopted });
                 }
                 Command::Drain { until } => self.drain_until(until),

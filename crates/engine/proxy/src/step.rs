@@ -9,7 +9,7 @@
 use mainstay_http::{ClientEnd, Download, Phase, Sink, Upload};
 use mainstay_ledger::Direction;
 
-use crate::connection::{Connection, Gone, Progress, Queued, Raw};
+use crate::connection::{Connection, Gone, Progress, Queued, Raw, Standing};
 use crate::lane::Lane;
 use crate::relay::{Filled, WriteFailed};
 use crate::upstream::Failure;
@@ -21,6 +21,10 @@ const TURNS_MAX: u32 = 16;
 impl Lane {
     /// Works on a connection as far as it gets.
     pub(crate) fn step(&mut self, connection: &mut Connection) -> Result<(), Gone> {
+        if connection.standing == Standing::Suspect {
+            self.judge(connection)?;
+        }
+        self.see_to_upstream(connection)?;
         for _ in 0..TURNS_MAX {
             let request = self.pump_request(connection)?;
             let response = self.pump_response(connection)?;
@@ -34,6 +38,23 @@ impl Lane {
             self.runnable.push_back((connection.slot, connection.age));
         }
         Ok(())
+    }
+
+    /// A tunnel that has no server yet gets one; an exchange whose server's connection did
+    /// not survive a death is treated as if the server had broken off.
+    fn see_to_upstream(&mut self, connection: &mut Connection) -> Result<(), Gone> {
+        if connection.upstream.is_some() {
+            return Ok(());
+        }
+        let exchange = &connection.record.exchange;
+        match exchange.phase {
+            Phase::Tunnel if connection.record.tries == 0 => self.give_to_server(connection),
+            Phase::Tunnel => Err(Gone::UpstreamBroke),
+            Phase::Exchanging if exchange.download != Download::Complete => {
+                self.upstream_failed(connection, Failure::Broke).map(drop)
+            }
+            Phase::Exchanging | Phase::Waiting | Phase::Answering | Phase::Lingering => Ok(()),
+        }
     }
 
     /// The request's direction, once through.

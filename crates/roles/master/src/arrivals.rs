@@ -13,13 +13,16 @@ use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
 use tracing::{info, warn};
 
 use crate::message::{receive, send};
-use crate::pulse::{Condition, Pulse};
+use crate::pulse::Pulse;
 use crate::token::Token;
 use crate::turn::{Doors, Master};
 use crate::workers::{Announced, Spoken, Workers};
 
 /// How long a worker that said Hello may take to announce itself.
 const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a worker whose channel ended may take to come back.
+const RETURN_LIMIT: Duration = Duration::from_secs(2);
 
 /// A worker's Hello, with the channel it came on.
 struct Hello {
@@ -86,7 +89,7 @@ impl Master {
         let Some(channel) = self.workers.take_guest(number) else { return Ok(()) };
         self.poller.remove(&channel).context("cannot stop watching a worker")?;
         let Some((message, descriptors)) = received else { return Ok(()) };
-        match read_hello(channel, message, descriptors) {
+        match read_hello(channel, &message, descriptors) {
             Ok(hello) => self.arrive(hello),
             Err(error) => {
                 warn!(error = %Chain(error.as_ref()), "worker is not welcome");
@@ -148,21 +151,19 @@ impl Master {
             let Some(spoken) = &worker.spoken else { return Ok(()) };
             match receive(&spoken.channel, ToMaster::descriptors) {
                 Ok(None) => return Ok(()),
-                Ok(Some((message, _))) => self.on_message(slot, pid, message)?,
+                Ok(Some((message, _))) => self.on_message(slot, pid, &message)?,
                 Err(error) => {
                     // It ends, or connects anew.
                     info!(%slot, pid, error = %Chain(&error), "channel of a worker ended");
-                    let poller = &self.poller;
-                    return self
-                        .workers
-                        .get_mut(slot)
-                        .map_or(Ok(()), |worker| worker.unspeak(poller));
+                    let Some(worker) = self.workers.get_mut(slot) else { return Ok(()) };
+                    worker.missing_until = Some(now() + RETURN_LIMIT);
+                    return worker.unspeak(&self.poller);
                 }
             }
         }
     }
 
-    fn on_message(&mut self, slot: Slot, pid: u32, message: ToMaster) -> anyhow::Result<()> {
+    fn on_message(&mut self, slot: Slot, pid: u32, message: &ToMaster) -> anyhow::Result<()> {
         match message {
             ToMaster::Ready => {
                 if let Some(spoken) =
@@ -179,7 +180,7 @@ impl Master {
                 self.step(Event::Leaving(slot))
             }
             ToMaster::Adopted(adopted) => {
-                self.report_adoption(slot, adopted);
+                self.report_adoption(slot, *adopted);
                 Ok(())
             }
             ToMaster::Hello { .. } => {
@@ -228,22 +229,9 @@ impl Master {
         self.looked = now;
         for slot in Slot::ALL {
             let Some(worker) = self.workers.get_mut(slot) else { continue };
-            let pid = worker.pid;
-            let Some(spoken) = &mut worker.spoken else { continue };
-            match spoken.announced {
-                Announced::Awaited { until } if until <= now => {
-                    warn!(%slot, pid, "worker did not become ready");
-                    self.step(Event::Hung(slot))?;
-                }
-                Announced::Awaited { .. } => {}
-                Announced::Yes => {
-                    let ledger = &spoken.ledger;
-                    let counts = (0..ledger.lanes()).map(|lane| ledger.heartbeat(lane));
-                    if let Condition::Standing { lane } = spoken.pulse.look(counts, now, limit) {
-                        warn!(%slot, pid, lane, "worker thread stands still");
-                        self.step(Event::Hung(slot))?;
-                    }
-                }
+            if let Some(reason) = worker.what_is_wrong(now, limit) {
+                warn!(%slot, pid = worker.pid, reason, "worker is stuck");
+                self.step(Event::Hung(slot))?;
             }
         }
         Ok(())
@@ -253,10 +241,10 @@ impl Master {
 /// Checks a Hello against what the kernel and the ledger say.
 fn read_hello(
     channel: Channel,
-    message: ToMaster,
+    message: &ToMaster,
     descriptors: Vec<OwnedFd>,
 ) -> anyhow::Result<Hello> {
-    let ToMaster::Hello { wire, slot, pid, keeper_pid, serving, threads } = message else {
+    let &ToMaster::Hello { wire, slot, pid, keeper_pid, serving, threads } = message else {
         anyhow::bail!("the first message is not Hello");
     };
     anyhow::ensure!(wire == WIRE_VERSION, "it speaks version {wire}, not {WIRE_VERSION}");

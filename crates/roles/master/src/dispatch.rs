@@ -74,7 +74,7 @@ impl Master {
         };
         for _ in 0..self.dispatch.room() {
             match accept(&listener.socket) {
-                Ok(Some(socket)) => self.dispatch.held.push_back((listener.id, socket)),
+                Ok(Some((socket, _))) => self.dispatch.held.push_back((listener.id, socket)),
                 Ok(None) => return,
                 Err(error) => {
                     warn!(error = %Chain(&error), "cannot accept a connection");

@@ -42,7 +42,6 @@ use anyhow::Context as _;
 use mainstay_os::{Signals, allow_core_dumps, control_socket};
 use tracing::info;
 
-use crate::kept::Kept;
 use crate::turn::Master;
 
 /// What the master is told on its command line.
@@ -62,11 +61,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let signals = Signals::take_over().context("cannot wait for signals")?;
     let settings = settings::read(&options.host)?;
     // Before any thread exists.
-    let kept = Kept::start(&settings.host)?;
+    let kept = kept::start(&settings.host)?;
     if settings.host.state.join(".dumpcore").exists() {
         allow_core_dumps().context("cannot allow core dumps")?;
     }
     let channel = control_socket().context("cannot use the control socket")?;
-    info!(pid = std::process::id(), keeper_pid = kept.keeper.pid(), "master started");
+    info!(pid = std::process::id(), keeper_pid = kept.keeper_pid(), "started");
     Master::new(settings, signals, kept, channel)?.run()
 }

@@ -84,10 +84,6 @@ impl Listeners {
         self.all.iter().map(|listener| &listener.name).eq(names)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     pub(crate) fn get(&self, id: ListenerId) -> Option<&Listener> {
         self.all.get(usize::from(id.0))
     }

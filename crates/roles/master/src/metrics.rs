@@ -4,7 +4,6 @@
 //! nobody scrapes does nothing for it. The thread is started after the keeper.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, mpsc};
@@ -151,27 +150,26 @@ async fn converse(stream: TcpStream, asker: Arc<Asker>) {
     }
 }
 
-fn answer(
+/// Dropped when its client goes: nothing is lost but the answer.
+async fn answer(
     request: Request<Incoming>,
     asker: Arc<Asker>,
-) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> {
-    async move {
-        let (status, text) = match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/metrics") => match ask(&asker).await {
-                Some(text) => (StatusCode::OK, text),
-                None => (StatusCode::SERVICE_UNAVAILABLE, "the master is busy\n".to_owned()),
-            },
-            (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
-            _ => (StatusCode::NOT_FOUND, "only /metrics is here\n".to_owned()),
-        };
-        let mut response = Response::new(Full::new(Bytes::from(text)));
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, TEXT);
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
-        Ok(response)
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => match ask(&asker).await {
+            Some(text) => (StatusCode::OK, text),
+            None => (StatusCode::SERVICE_UNAVAILABLE, "the master is busy\n".to_owned()),
+        },
+        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, "only /metrics is here\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
+    Ok(response)
 }
 
 /// Asks the loop. Dropped while it waits, the answer goes to nobody.

@@ -18,10 +18,8 @@ pub(crate) struct Pulse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     Turning,
-    /// This lane stood still for the whole limit.
-    Standing {
-        lane: usize,
-    },
+    /// A lane stood still for the whole limit.
+    Standing,
 }
 
 impl Pulse {
@@ -44,11 +42,11 @@ impl Pulse {
         let absent = now.since(self.looked) > limit / 2;
         self.looked = now;
         let mut condition = Condition::Turning;
-        for (lane, ((last, since), count)) in self.beats.iter_mut().zip(counts).enumerate() {
+        for ((last, since), count) in self.beats.iter_mut().zip(counts) {
             if absent || *last != count {
                 (*last, *since) = (count, now);
             } else if now.since(*since) >= limit {
-                condition = Condition::Standing { lane };
+                condition = Condition::Standing;
             }
         }
         condition
@@ -73,7 +71,7 @@ mod tests {
             (500, [2, 1], Condition::Turning),
             (750, [3, 1], Condition::Turning),
             (1000, [4, 1], Condition::Turning),
-            (1250, [5, 1], Condition::Standing { lane: 1 }),
+            (1250, [5, 1], Condition::Standing),
             (1500, [6, 2], Condition::Turning),
         ];
         for (millis, counts, expected) in rows {
@@ -88,6 +86,6 @@ mod tests {
         assert_eq!(pulse.look([1], at(9000), LIMIT), Condition::Turning);
         assert_eq!(pulse.look([1], at(9400), LIMIT), Condition::Turning);
         assert_eq!(pulse.look([1], at(9800), LIMIT), Condition::Turning);
-        assert_eq!(pulse.look([1], at(10_000), LIMIT), Condition::Standing { lane: 0 });
+        assert_eq!(pulse.look([1], at(10_000), LIMIT), Condition::Standing);
     }
 }

@@ -3,7 +3,7 @@
 use mainstay_ledger::{Counter, Totals};
 use mainstay_model::{Process, Slot};
 use mainstay_os::{ProcessUse, process_use};
-use mainstay_pair::{Health, Lease};
+use mainstay_pair::Health;
 use mainstay_wire::command::{ProcessStatus, State, Status};
 use mainstay_wire::control::Running;
 use mainstay_wire::pair::Adopted;
@@ -80,7 +80,7 @@ impl Master {
                 self.assemble(process, running, pid, None)
             }
             Process::Master => {
-                let keeper = Some(self.kept.keeper.pid());
+                let keeper = Some(self.kept.keeper_pid());
                 self.assemble(process, running, std::process::id(), keeper)
             }
             Process::Worker(slot) => {
@@ -123,6 +123,8 @@ impl Master {
         pid: u32,
         keeper_pid: Option<u32>,
     ) -> ProcessStatus {
+        // 0: it has none, adoption is switched off.
+        let keeper_pid = keeper_pid.filter(|&pid| pid != 0);
         // Of a process that is gone there is nothing to say.
         let own = if pid == 0 { None } else { process_use(pid).ok() };
         let state = if own.is_some() { State::Running } else { State::Down };

@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mainstay_ledger::Kept;
 use mainstay_model::{Generation, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
 use mainstay_pair::{Event, Lease};
@@ -20,7 +21,6 @@ use tracing::{info, warn};
 
 use crate::admin::Operators;
 use crate::dispatch::Dispatch;
-use crate::kept::Kept;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::refuse::Refusing;
@@ -118,7 +118,10 @@ impl Master {
             looked: now,
         };
         master.watch(&master.signals, Token::Signals)?;
-        master.watch(&master.kept.keeper, Token::Keeper)?;
+        master
+            .kept
+            .watch(&master.poller, Token::Keeper.number())
+            .context("cannot watch the keeper")?;
         if let Some(metrics) = &master.metrics {
             master.watch(metrics, Token::Metrics)?;
         }
@@ -143,7 +146,7 @@ impl Master {
             self.listeners.watch(&self.poller, accepting)?;
             if self.has_ended(now) {
                 self.kept.close();
-                info!("master ends");
+                info!("ended");
                 return Ok(());
             }
             let limit = self.wait_limit(now);
@@ -172,9 +175,7 @@ impl Master {
                 Ok(())
             }
             Token::Keeper => {
-                let keeper = self.kept.keeper.pidfd();
-                self.poller.remove(keeper).context("cannot stop watching the keeper")?;
-                keeper.reap().context("cannot reap the keeper")?;
+                self.kept.unwatch(&self.poller).context("cannot stop watching the keeper")?;
                 self.leave("keeper ended");
                 Ok(())
             }
@@ -230,7 +231,7 @@ impl Master {
             return Ok(());
         }
         let now = now();
-        info!(limit_ms = limit.as_millis(), "master stops");
+        info!(limit_ms = limit.as_millis(), "stopping");
         self.phase = Phase::Stopping { until: now + limit };
         self.step(Event::Stopping)?;
         self.refuse_held(now);
@@ -240,7 +241,7 @@ impl Master {
     /// This process ends when what it accepted is handed over; a new one comes.
     fn leave(&mut self, reason: &str) {
         if self.phase == Phase::Serving {
-            warn!(reason, "master makes way for a new one");
+            warn!(reason, "making way for a new master");
             self.phase = Phase::Leaving;
         }
     }

@@ -13,7 +13,7 @@ use mainstay_pair::Living;
 use mainstay_wire::lane;
 use rustix::io::Errno;
 
-use crate::pulse::Pulse;
+use crate::pulse::{Condition, Pulse};
 use crate::token::Token;
 
 /// How long a connection at `master.sock` may take to say Hello.
@@ -40,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) pidfd: Pidfd,
     /// None while it has not said Hello to this master.
     pub(crate) spoken: Option<Spoken>,
+    /// Its channel ended; it has until then to come back.
+    pub(crate) missing_until: Option<Timestamp>,
 }
 
 /// What came with a worker's Hello.
@@ -64,6 +66,8 @@ pub(crate) enum Announced {
     Awaited {
         until: Timestamp,
     },
+    /// It was reported as stuck; nothing more is expected of it.
+    GivenUp,
 }
 
 /// Someone at the door.
@@ -112,7 +116,7 @@ impl Workers {
         poller
             .add(&pidfd, Token::WorkerEnd(number).number(), Interest::ReadLevel)
             .context("cannot watch a worker")?;
-        let worker = Worker { number, slot, pid, pidfd, spoken: None };
+        let worker = Worker { number, slot, pid, pidfd, spoken: None, missing_until: None };
         if let Some(place) = self.places.get_mut(slot.index()) {
             *place = Some(worker);
         }
@@ -139,10 +143,6 @@ impl Workers {
     /// The worker that an event is about.
     pub(crate) fn numbered(&self, number: u32) -> Option<&Worker> {
         self.places.iter().flatten().find(|worker| worker.number == number)
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Worker> {
-        self.places.iter().flatten()
     }
 
     pub(crate) fn are_gone(&self) -> bool {
@@ -191,6 +191,33 @@ impl Worker {
         self.pidfd.has_exited().context("cannot look at a worker")
     }
 
+    /// Why it is as bad as dead, if it is; said once.
+    pub(crate) fn what_is_wrong(
+        &mut self,
+        now: Timestamp,
+        hang_timeout: Duration,
+    ) -> Option<&'static str> {
+        let Some(spoken) = &mut self.spoken else {
+            self.missing_until.take_if(|until| *until <= now)?;
+            return Some("it did not come back");
+        };
+        let reason = match spoken.announced {
+            Announced::GivenUp => return None,
+            Announced::Awaited { until } if until > now => return None,
+            Announced::Awaited { .. } => "it did not become ready",
+            Announced::Yes => {
+                let ledger = &spoken.ledger;
+                let counts = (0..ledger.lanes()).map(|lane| ledger.heartbeat(lane));
+                match spoken.pulse.look(counts, now, hang_timeout) {
+                    Condition::Turning => return None,
+                    Condition::Standing => "a thread stands still",
+                }
+            }
+        };
+        spoken.announced = Announced::GivenUp;
+        Some(reason)
+    }
+
     /// Notes what came with its Hello, and watches its channel.
     pub(crate) fn speak(&mut self, poller: &Poller, spoken: Spoken) -> anyhow::Result<()> {
         self.unspeak(poller)?;
@@ -208,6 +235,7 @@ impl Worker {
         };
         watched().context("cannot watch a worker")?;
         self.spoken = Some(spoken);
+        self.missing_until = None;
         Ok(())
     }
 

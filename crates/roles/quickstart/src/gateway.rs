@@ -28,6 +28,7 @@ impl Gateway {
     /// and we end it.
     pub(crate) fn start(host_file: &Path) -> anyhow::Result<Self> {
         let child = Program::new("/proc/self/exe")
+            .arg0("mainstay")
             .arg("run")
             .arg("--host")
             .arg(host_file)

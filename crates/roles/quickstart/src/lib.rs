@@ -15,7 +15,7 @@ mod websocket;
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -29,6 +29,9 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// How often the gateway is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A supervisor that lived this long is started again when it dies.
+const STABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the gateway may take to end, beyond its own limit.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -64,21 +67,37 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let run_directory = files::run_directory(directory.path());
     application::start(application, run_directory.clone())?;
 
-    let mut poller = Poller::new(4).context("cannot make a poller")?;
+    let poller = Poller::new(4).context("cannot make a poller")?;
     poller.add(&signals, SIGNALS, Interest::ReadLevel).context("cannot watch for signals")?;
-    let mut gateway = Gateway::start(&host_file)?;
-    poller.add(&gateway, GATEWAY, Interest::ReadLevel).context("cannot watch the gateway")?;
-
-    let result = match wait_until_ready(&mut poller, &signals, &gateway, &run_directory) {
-        Ok(Some(status)) => {
-            print(&introduction(address, &run_directory, &status)?)?;
-            watch(&mut poller, &signals, &gateway, &run_directory, &status)
-        }
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
+    let mut demonstration = Demonstration {
+        gateway: Gateway::start(&host_file)?,
+        poller,
+        signals,
+        host_file,
+        run: run_directory,
     };
-    end(&mut poller, &signals, &mut gateway)?;
+    demonstration.watch_gateway()?;
+    let result = demonstration.run(address);
+    demonstration.end()?;
     result
+}
+
+/// A gateway that is shown.
+struct Demonstration {
+    gateway: Gateway,
+    poller: Poller,
+    signals: Signals,
+    host_file: PathBuf,
+    run: PathBuf,
+}
+
+/// What happened while we waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Happened {
+    Nothing,
+    /// We are to end.
+    Interrupted,
+    SupervisorEnded,
 }
 
 /// The address to listen on, if nobody else does: said here, it is said clearly.
@@ -88,73 +107,87 @@ fn free_address(port: u16) -> anyhow::Result<SocketAddr> {
     listener.local_addr().context("cannot choose a port")
 }
 
-/// Waits for both workers; `None` if it was interrupted.
-fn wait_until_ready(
-    poller: &mut Poller,
-    signals: &Signals,
-    gateway: &Gateway,
-    run: &Path,
-) -> anyhow::Result<Option<Status>> {
-    let limit = now() + READY_LIMIT;
-    while now() < limit {
-        if let Some(status) = gateway::status(run)
-            && find(&status, State::Active).is_some()
-            && find(&status, State::Standby).is_some()
-        {
-            return Ok(Some(status));
-        }
-        poller.wait(Some(LOOK_INTERVAL)).context("cannot wait for events")?;
-        if signals.next().context("cannot read a signal")?.is_some() {
-            return Ok(None);
-        }
-        if gateway.has_ended()? {
-            bail!("the gateway ended before it was ready; its log says why");
+impl Demonstration {
+    /// Says what to try, and whenever another process serves, until it is interrupted.
+    fn run(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let Some(status) = self.wait_until_ready()? else { return Ok(()) };
+        print(&introduction(address, &self.run, &status)?)?;
+        let mut serving = find(&status, State::Active).map(|process| process.pid);
+        let mut started = now();
+        loop {
+            match self.wait()? {
+                Happened::Nothing => {}
+                Happened::Interrupted => return Ok(()),
+                // A service manager would do the same; everyone else just goes on.
+                Happened::SupervisorEnded if now().since(started) > STABLE_AFTER => {
+                    self.gateway.reap()?;
+                    self.gateway = Gateway::start(&self.host_file)?;
+                    self.watch_gateway()?;
+                    started = now();
+                }
+                Happened::SupervisorEnded => bail!("the gateway ended; its log says why"),
+            }
+            let Some(status) = gateway::status(&self.run) else { continue };
+            let Some(active) = find(&status, State::Active) else { continue };
+            if serving != Some(active.pid) {
+                serving = Some(active.pid);
+                let (process, pid) = (active.process, active.pid);
+                print(&format!("\n  {process} serves now; again:  kill -9 {pid}\n\n"))?;
+            }
         }
     }
-    bail!("the gateway was not ready within {} seconds", READY_LIMIT.as_secs())
-}
 
-/// Says whenever another process serves, until it is interrupted.
-fn watch(
-    poller: &mut Poller,
-    signals: &Signals,
-    gateway: &Gateway,
-    run: &Path,
-    first: &Status,
-) -> anyhow::Result<()> {
-    let mut serving = find(first, State::Active).map(|process| process.pid);
-    loop {
-        poller.wait(Some(LOOK_INTERVAL)).context("cannot wait for events")?;
-        if signals.next().context("cannot read a signal")?.is_some() {
-            return Ok(());
+    /// Waits for both workers; `None` if it was interrupted.
+    fn wait_until_ready(&mut self) -> anyhow::Result<Option<Status>> {
+        let limit = now() + READY_LIMIT;
+        while now() < limit {
+            if let Some(status) = gateway::status(&self.run)
+                && find(&status, State::Active).is_some()
+                && find(&status, State::Standby).is_some()
+            {
+                return Ok(Some(status));
+            }
+            match self.wait()? {
+                Happened::Nothing => {}
+                Happened::Interrupted => return Ok(None),
+                Happened::SupervisorEnded => {
+                    bail!("the gateway ended before it was ready; its log says why")
+                }
+            }
         }
-        if gateway.has_ended()? {
-            bail!("the gateway ended; its log says why");
-        }
-        let Some(status) = gateway::status(run) else { continue };
-        let Some(active) = find(&status, State::Active) else { continue };
-        if serving != Some(active.pid) {
-            serving = Some(active.pid);
-            let (process, pid) = (active.process, active.pid);
-            print(&format!("\n  {process} serves now; again:  kill -9 {pid}\n\n"))?;
-        }
+        bail!("the gateway was not ready within {} seconds", READY_LIMIT.as_secs())
     }
-}
 
-/// Ends the gateway. Interrupted again, it ends at once.
-fn end(poller: &mut Poller, signals: &Signals, gateway: &mut Gateway) -> anyhow::Result<()> {
-    gateway.terminate()?;
-    let limit = now() + END_LIMIT;
-    while !gateway.has_ended()? {
-        if now() >= limit {
-            bail!("the gateway did not end");
+    /// Ends the gateway. Interrupted again, it ends at once.
+    fn end(&mut self) -> anyhow::Result<()> {
+        if !self.gateway.has_ended()? {
+            self.gateway.terminate()?;
         }
-        poller.wait(Some(LOOK_INTERVAL)).context("cannot wait for events")?;
-        if signals.next().context("cannot read a signal")?.is_some() {
-            gateway.terminate()?;
+        let limit = now() + END_LIMIT;
+        while now() < limit {
+            match self.wait()? {
+                Happened::Nothing => {}
+                Happened::Interrupted => self.gateway.terminate()?,
+                Happened::SupervisorEnded => return self.gateway.reap(),
+            }
         }
+        bail!("the gateway did not end")
     }
-    gateway.reap()
+
+    fn wait(&mut self) -> anyhow::Result<Happened> {
+        self.poller.wait(Some(LOOK_INTERVAL)).context("cannot wait for events")?;
+        if self.signals.next().context("cannot read a signal")?.is_some() {
+            return Ok(Happened::Interrupted);
+        }
+        let ended = self.gateway.has_ended()?;
+        Ok(if ended { Happened::SupervisorEnded } else { Happened::Nothing })
+    }
+
+    fn watch_gateway(&self) -> anyhow::Result<()> {
+        self.poller
+            .add(&self.gateway, GATEWAY, Interest::ReadLevel)
+            .context("cannot watch the gateway")
+    }
 }
 
 fn find(status: &Status, state: State) -> Option<&ProcessStatus> {

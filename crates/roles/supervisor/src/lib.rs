@@ -68,6 +68,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     set_child_subreaper(Some(getpid())).context("cannot become the reaper of orphans")?;
     let door = ChannelListener::bind(&directory.socket())
         .with_context(|| format!("cannot listen at {}", directory.socket().display()))?;
-    info!(pid, run = %settings.host.run.display(), nofile, "supervisor started");
+    info!(pid, run = %settings.host.run.display(), nofile, "started");
     Supervisor::new(settings, directory, signals, door)?.run()
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_model::{Chain, Process, Timestamp};
-use mainstay_os::{Channel, Pidfd};
+use mainstay_os::{BindError, Channel, Pidfd};
 use tracing::{info, warn};
 
 use crate::children::{Child, State, Word};
@@ -24,6 +24,10 @@ const LISTENERS_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long an orphan may take to say Hello. One that does not is killed.
 const HELLO_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long an orphan may hold an address that it did not give. Then it is killed: what it
+/// leaves is kept, and the next of its kind takes it.
+const HOLDERS_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// How long a keeper may hold an address that is needed. Then it is killed: a gateway that
 /// does not start serves nobody.
@@ -100,12 +104,30 @@ impl Supervisor {
                     && remains != Remains::Nothing
                     && now < since + ADDRESS_LIMIT =>
             {
+                if now >= since + HOLDERS_LIMIT {
+                    self.end_orphans(&error)?;
+                }
                 if now >= since + KEEPERS_LIMIT {
                     warn!(error = %Chain(&error), "what an earlier gateway left is ended");
                     self.end_keepers();
                 }
             }
             Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Kills who holds an address that none of them gave.
+    fn end_orphans(&mut self, reason: &BindError) -> anyhow::Result<()> {
+        for process in Process::SUPERVISED {
+            let Some(life) = self.child_mut(place(process)).and_then(Child::life_mut) else {
+                continue;
+            };
+            if life.word != Word::Condemned {
+                let reason = Chain(reason);
+                warn!(%process, pid = life.pid, %reason, "process is ended for its listeners");
+                self.condemn(process)?;
+            }
         }
         Ok(())
     }

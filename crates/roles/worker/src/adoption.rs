@@ -2,6 +2,10 @@
 //!
 //! Keepers appear in a directory. The active worker looks at it when it becomes active and
 //! whenever something appears, so nobody has to tell it: not even a master has to live.
+//!
+//! What workers left comes before what masters left: a master that died in the middle of a
+//! handoff left a copy of what its worker had received, and the worker's is the one that
+//! counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,6 +24,9 @@ use tracing::{debug, info};
 use crate::control::token;
 use crate::lanes::Lanes;
 
+/// How the name of a worker's estate begins.
+const WORKER: &[u8] = b"worker.";
+
 /// The estates that are being taken over.
 #[derive(Debug)]
 pub(crate) struct Adoptions {
@@ -27,8 +34,8 @@ pub(crate) struct Adoptions {
     /// Tells when something appears in the directory.
     watch: OwnedFd,
     claims: BTreeMap<u64, Taking>,
-    /// Which claim and offer a lane's ticket stands for.
-    tickets: BTreeMap<u64, (u64, u32)>,
+    /// Which claim a lane's ticket belongs to.
+    tickets: BTreeMap<u64, u64>,
     /// Numbers claims and tickets.
     count: u64,
 }
@@ -67,7 +74,8 @@ impl Adoptions {
         poller: &Poller,
         now: Timestamp,
     ) -> anyhow::Result<()> {
-        let claimed: BTreeSet<&OsString> = self.claims.values().map(|taking| &taking.name).collect();
+        let claimed: BTreeSet<&OsString> =
+            self.claims.values().map(|taking| &taking.name).collect();
         let mut found = Vec::new();
         let listing = std::fs::read_dir(&self.directory)
             .with_context(|| format!("cannot read {}", self.directory.display()))?;
@@ -77,6 +85,11 @@ impl Adoptions {
             if !name.as_encoded_bytes().starts_with(b".") && !claimed.contains(&name) {
                 found.push(name);
             }
+        }
+        // Masters' estates wait until no worker's is left.
+        let workers = |name: &OsString| name.as_encoded_bytes().starts_with(WORKER);
+        if found.iter().any(workers) || self.claims.values().any(|taking| workers(&taking.name)) {
+            found.retain(workers);
         }
         for name in found {
             let path = self.directory.join(&name);
@@ -117,10 +130,10 @@ impl Adoptions {
         loop {
             match taking.claim.receive() {
                 Ok(None) => return Ok(None),
-                Ok(Some(Offer::Connections { offer, left })) => {
+                Ok(Some(Offer::Connections { receipt, left })) => {
                     self.count += 1;
-                    self.tickets.insert(self.count, (number, offer));
-                    lanes.tell_next(Command::Adopt { ticket: self.count, left })?;
+                    self.tickets.insert(self.count, number);
+                    lanes.tell_next(Command::Adopt { ticket: self.count, receipt, left })?;
                 }
                 Ok(Some(Offer::Settled)) => break,
                 Err(error) => {
@@ -138,18 +151,14 @@ impl Adoptions {
         Ok(Some(adopted))
     }
 
-    /// A lane has everything of an offer in its ledger.
+    /// What came of a part that a lane has adopted.
     pub(crate) fn taken(&mut self, ticket: u64, part: Adopted) {
-        let Some((number, offer)) = self.tickets.remove(&ticket) else { return };
+        let Some(number) = self.tickets.remove(&ticket) else { return };
         let Some(taking) = self.claims.get_mut(&number) else { return };
         let adopted = &mut taking.adopted;
         adopted.connections += part.connections;
         adopted.fresh += part.fresh;
         adopted.closed += part.closed;
         adopted.suspects += part.suspects;
-        if let Err(error) = taking.claim.taken(offer) {
-            // It will be noticed at the channel.
-            debug!(error = %Chain(&error), "cannot answer a keeper");
-        }
     }
 }

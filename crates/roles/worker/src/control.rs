@@ -125,8 +125,10 @@ impl Control {
             self.search()?;
             let limit = self.next_search();
             let count = self.rest.poller.wait(limit).context("cannot wait for events")?;
-            let tokens: VecDeque<u64> =
-                (0..count).filter_map(|index| self.rest.poller.event(index)).map(|e| e.token).collect();
+            let tokens: VecDeque<u64> = (0..count)
+                .filter_map(|index| self.rest.poller.event(index))
+                .map(|e| e.token)
+                .collect();
             for token in tokens {
                 if let Some(ending) = self.react(token)? {
                     return Ok(ending);
@@ -175,7 +177,12 @@ impl Control {
                 self.claim_estates()?;
             }
             token::MASTER => return self.hear_master(),
-            token::MASTER_END => self.lose_master(),
+            token::MASTER_END => {
+                // What it said before it died counts.
+                let ending = self.hear_master()?;
+                self.lose_master();
+                return Ok(ending);
+            }
             token::SUPERVISOR => return self.hear_supervisor(),
             token::SUPERVISOR_END => rest.supervisor.lose(&rest.poller, now()),
             claim => {
@@ -183,6 +190,7 @@ impl Control {
                 let adopted = rest.adoptions.receive(number, &mut rest.lanes, now())?;
                 if let Some(adopted) = adopted {
                     self.tell_master(&ToMaster::Adopted(adopted));
+                    self.claim_estates()?;
                 }
             }
         }
@@ -286,6 +294,9 @@ impl Control {
         }
         if !matches!(self.rest.course, Course::Draining(_)) {
             self.tell_master(&ToMaster::Ready);
+        }
+        if self.rest.leaving == Leaving::Asked {
+            self.tell_master(&ToMaster::Leaving);
         }
         Ok(())
     }

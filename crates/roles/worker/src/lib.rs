@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         Layout { lanes: settings.worker.threads, slots: settings.gateway.limits.connections };
     // Before any thread exists.
     let mut kept = Kept::start(KeptSetup {
-        name: "mainstay-worker",
+        name: "worker",
         layout,
         directory: settings.keepers(),
         patience: settings.host.pair.keep_timeout,

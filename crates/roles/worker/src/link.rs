@@ -18,7 +18,10 @@ pub(crate) struct Link {
 
 #[derive(Debug)]
 enum State {
-    Connected { channel: Channel, process: Option<Pidfd> },
+    Connected {
+        channel: Channel,
+        process: Option<Pidfd>,
+    },
     /// Looked for again at this instant.
     Searching(Timestamp),
 }

@@ -57,8 +57,8 @@ pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
 }
 
 fn parse<T>(path: &Path, parse: impl Fn(&str) -> Result<T, Vec<Problem>>) -> anyhow::Result<T> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(|problem| problem.locate(path, &text)).collect();
         anyhow!("{}", lines.join("\n"))

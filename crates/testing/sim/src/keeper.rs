@@ -19,7 +19,8 @@
 //!
 //! 4. Handoffs go to the holder of the lease alone, and the master closes what it sent before
 //!    it does anything else. So the lease does not move while there are two copies.
-//! 5. A worker claims everything that is there before it gives the lease back.
+//! 5. A worker claims everything that is there before it gives the lease back, and keepers
+//!    hear claims in the order in which they came.
 //! 6. An heir takes what workers left before what a master left, so that it meets the copy
 //!    that has a state first.
 
@@ -42,6 +43,8 @@ const OFFERS_MAX: usize = 2;
 pub(crate) struct Keeper {
     stage: Stage,
     claim: Option<Claim>,
+    /// Who connected while another's claim was open, in order.
+    waiting: VecDeque<Pid>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -90,32 +93,34 @@ impl Keeper {
 }
 
 impl World {
-    /// The active worker claims one estate that nobody has.
+    /// The active worker claims one estate, behind whoever claimed it before.
     pub(crate) fn claim(&mut self, estate: usize) -> Option<()> {
         let active = self.workers(|process| {
             process.body == Body::Running && process.mind.serving == Serving::Active
         });
         let heir = pick(&active, 0)?;
-        let estate = pick(&self.unclaimed(), estate)?;
-        self.claim_for(heir, estate);
+        let estate = pick(&self.unclaimed(heir), estate)?;
+        self.process_mut(estate).keeper.waiting.push_back(heir);
         Some(())
     }
 
     /// `heir` claims everything that is there.
     pub(crate) fn claim_everything(&mut self, heir: Pid) {
-        for estate in self.unclaimed() {
-            self.claim_for(heir, estate);
+        for estate in self.unclaimed(heir) {
+            self.process_mut(estate).keeper.waiting.push_back(heir);
         }
     }
 
-    fn unclaimed(&self) -> Vec<Pid> {
+    /// The estates that `heir` has not claimed.
+    fn unclaimed(&self, heir: Pid) -> Vec<Pid> {
         let estates = self.estates.iter().copied();
-        estates.filter(|estate| self.process(*estate).keeper.claim.is_none()).collect()
-    }
-
-    fn claim_for(&mut self, heir: Pid, estate: Pid) {
-        self.process_mut(estate).keeper.claim =
-            Some(Claim { heir, offers: VecDeque::new(), unanswered: VecDeque::new(), answers: 0 });
+        estates
+            .filter(|estate| {
+                let keeper = &self.process(*estate).keeper;
+                let has = keeper.claim.as_ref().is_some_and(|claim| claim.heir == heir);
+                !has && !keeper.waiting.contains(&heir)
+            })
+            .collect()
     }
 
     /// A keeper does the next thing.
@@ -128,6 +133,8 @@ impl World {
             Some(())
         } else if heir_died {
             self.bury_heir(pid)
+        } else if heir.is_none() {
+            self.accept_claim(pid)
         } else {
             self.offer_or_read(pid)
         };
@@ -144,6 +151,15 @@ impl World {
         let left = process.table.items().collect();
         process.table.lane.clear();
         process.keeper.stage = Stage::Open { left, lanes };
+    }
+
+    /// The next claim is heard.
+    fn accept_claim(&mut self, pid: Pid) -> Option<()> {
+        let keeper = &mut self.process_mut(pid).keeper;
+        let heir = keeper.waiting.pop_front()?;
+        keeper.claim =
+            Some(Claim { heir, offers: VecDeque::new(), unanswered: VecDeque::new(), answers: 0 });
+        Some(())
     }
 
     /// The heir is past doing anything: what did it take?
@@ -167,7 +183,7 @@ impl World {
     }
 
     fn offer_or_read(&mut self, pid: Pid) -> Option<()> {
-        let Keeper { stage: Stage::Open { left, .. }, claim: Some(claim) } =
+        let Keeper { stage: Stage::Open { left, .. }, claim: Some(claim), .. } =
             &mut self.process_mut(pid).keeper
         else {
             return None;

@@ -57,10 +57,9 @@ fn history(flaw: Flaw) -> (&'static str, Invariant) {
         Flaw::WorkBeforeAnswer => {
             (include_str!("flaws/work_before_answer.jsonl"), Invariant::NoConnectionServedTwice)
         }
-        Flaw::HeirsLedgerIsForgotten => (
-            include_str!("flaws/heirs_ledger_is_forgotten.jsonl"),
-            Invariant::NoConnectionServedTwice,
-        ),
+        Flaw::HeirsLedgerIsForgotten => {
+            (include_str!("flaws/heirs_ledger_is_forgotten.jsonl"), Invariant::NoConnectionLost)
+        }
         Flaw::AnswersAreForgotten => {
             (include_str!("flaws/answers_are_forgotten.jsonl"), Invariant::NoConnectionServedTwice)
         }

@@ -6,14 +6,14 @@ use crate::bench::write;
 pub(super) fn configure(setup: &Setup<'_>, address: &str) -> anyhow::Result<Vec<String>> {
     let folder = setup.folder.display();
     let backend = setup.backend;
-    // A buffer of 64 KiB takes a whole body of the scenarios. The log goes to a ring in a mapped
-    // file: one line for each request and no system call, the cheapest that it offers.
+    // A buffer takes a whole message of every scenario. The log goes to a ring in a mapped file:
+    // one line for each request and no system call, the cheapest that it offers.
     let text = format!(
         "
 global
   nbthread 1
   maxconn 8192
-  tune.bufsize 65536
+  tune.bufsize 131072
   log ring@access format rfc5424 local0
 
 ring access

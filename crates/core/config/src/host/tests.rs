@@ -48,7 +48,7 @@ fn every_value_that_is_no_default() {
             {{ memory = \"40%\", threads = 64, cpus = [0, 1023] }},
             {{ memory = \"39%\", threads = 64, cpus = [5] }},
         ]
-        pair = {{ hold_timeout = \"1ms\", hang_timeout = \"100ms\", drain_timeout = \"24h\" }}
+        pair = {{ hold_timeout = \"1ms\", hang_timeout = \"100ms\", drain_timeout = \"24h\", adoption = \"off\", keep_timeout = \"1h\" }}
         restart = {{ delay_min = \"6s\", stable_after = \"1m\" }}
         metrics = {{ address = \"[::1]:9145\" }}
         "
@@ -62,6 +62,8 @@ fn every_value_that_is_no_default() {
     assert_eq!(host.pair.hold_timeout, Duration::from_millis(1));
     assert_eq!(host.pair.hang_timeout, Duration::from_millis(100));
     assert_eq!(host.pair.drain_timeout, Duration::from_hours(24));
+    assert_eq!(host.pair.adoption, Adoption::Off);
+    assert_eq!(host.pair.keep_timeout, Duration::from_hours(1));
     // A default never contradicts what is written.
     assert_eq!(host.restart.delay_min, Duration::from_secs(6));
     assert_eq!(host.restart.delay_max, Duration::from_secs(6));

@@ -1,3 +1,5 @@
+//! The origin without anything before it: what the other tests take for granted.
+
 use super::*;
 use crate::client::{Client, Framing, request};
 use crate::pattern::{Pattern, Sum};

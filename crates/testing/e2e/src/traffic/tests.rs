@@ -1,3 +1,5 @@
+//! Traffic straight to the origin: a client that complains here complains about itself.
+
 use super::*;
 
 fn plan() -> Plan {

@@ -92,6 +92,8 @@ fn broken_times_and_metrics() {
     assert_snapshot!(with(r#"hang_timeout = "1s""#, r#"hang_timeout = "99ms""#), @r#"host.toml:17:16: "hang_timeout" must be from 100ms to 24h, not "99ms""#);
     assert_snapshot!(with(r#"hang_timeout = "1s""#, r#"hold_timeout = "0ms""#), @r#"host.toml:17:16: "hold_timeout" must be from 1ms to 24h, not "0ms""#);
     assert_snapshot!(with(r#"hang_timeout = "1s""#, r#"drain_timeout = "2d""#), @r#"host.toml:17:17: "drain_timeout" must be a duration such as "250ms", "5s", "1m" or "1h", not "2d""#);
+    assert_snapshot!(with(r#"hang_timeout = "1s""#, r#"adoption = "maybe""#), @r#"host.toml:17:12: "adoption" must be "on" or "off", not "maybe""#);
+    assert_snapshot!(with(r#"hang_timeout = "1s""#, r#"keep_timeout = "0s""#), @r#"host.toml:17:16: "keep_timeout" must be from 1ms to 24h, not "0s""#);
     assert_snapshot!(with(r#"delay_min = "10ms""#, "delay_min = \"10ms\"\ndelay_max = \"5ms\""), @r#"host.toml:21:13: "delay_max" must be from 10ms to 24h, not "5ms""#);
     assert_snapshot!(with(r#"delay_min = "10ms""#, r#"stable_after = """#), @r#"host.toml:20:16: "stable_after" must be a duration such as "250ms", "5s", "1m" or "1h", not """#);
     assert_snapshot!(with(r#"delay_min = "10ms""#, r#"delay = "10ms""#), @r#"host.toml:20:1: "delay" is not a key of [restart]"#);
