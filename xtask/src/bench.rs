@@ -88,7 +88,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let known = [("nginx", "nginx-light"), ("haproxy", "haproxy"), ("wrk", "wrk")];
     need::programs(&known)?;
     let bench = Bench::build(options)?;
-    let mut report = Report::new(machine::describe(&bench.programs(options))?, command(options));
+    let mut report = Report::new(machine::describe(&bench.programs(options))?, command());
 
     for scenario in &options.scenarios {
         if *scenario == Scenario::Latency {
@@ -128,9 +128,10 @@ fn rate(options: &Options, report: &Report) -> anyhow::Result<u32> {
     Ok(numbers::whole(slowest / 2.0))
 }
 
-fn command(options: &Options) -> String {
-    let Options { rounds, seconds, .. } = options;
-    format!("cargo xtask bench --rounds {rounds} --seconds {seconds}")
+/// The line that repeats this run.
+fn command() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    format!("cargo xtask {}", arguments.join(" "))
 }
 
 /// What stays the same from one measurement to the next.

@@ -4,7 +4,7 @@
 //! asked of its own ledger, which came with its claim: so a connection is never offered to
 //! two, and never lost between two.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -202,11 +202,7 @@ impl<'a> Estate<'a> {
         if open.is_empty() {
             return;
         }
-        let committed: BTreeSet<u64> = (0..heir.lanes())
-            .flat_map(|lane| (0..heir.slots_touched(lane)).map(move |slot| (lane, slot)))
-            .filter_map(|(lane, slot)| heir.record(lane, slot))
-            .map(|record| record.id)
-            .collect();
+        let committed = heir.records();
         self.left.extend(open.into_values().flatten().filter(|left| !committed.contains(&left.id)));
     }
 }

@@ -22,6 +22,9 @@ pub struct Claim {
     buffer: Vec<u8>,
     pid: u32,
     ledger: Option<Arc<Observer>>,
+    /// The same ledger, open as long as the claim is: if this process dies, its keeper knows
+    /// by it which sockets are still the other keeper's.
+    file: Option<SharedFile>,
 }
 
 /// What a keeper said.
@@ -107,7 +110,7 @@ impl Claim {
             .map_err(|source| AdoptError::Frame { source })?;
         channel.send(&claim, &[own.as_fd()]).map_err(|source| AdoptError::Channel { source })?;
         let channel = Arc::new(channel);
-        Ok(Self { channel, buffer: vec![0; MESSAGE_BYTES_MAX], pid: 0, ledger: None })
+        Ok(Self { channel, buffer: vec![0; MESSAGE_BYTES_MAX], pid: 0, ledger: None, file: None })
     }
 
     /// Where messages of the keeper arrive.
@@ -148,8 +151,9 @@ impl Claim {
 
     fn open(&mut self, pid: u32, descriptors: Vec<OwnedFd>) -> Result<(), AdoptError> {
         let file = descriptors.into_iter().next().ok_or(AdoptError::OutOfOrder)?;
-        let ledger = Observer::open(&SharedFile::from_descriptor(file))
-            .map_err(|source| AdoptError::Ledger { source })?;
+        let file = SharedFile::from_descriptor(file);
+        let ledger = Observer::open(&file).map_err(|source| AdoptError::Ledger { source })?;
+        self.file = Some(file);
         self.pid = pid;
         self.ledger = Some(Arc::new(ledger));
         Ok(())

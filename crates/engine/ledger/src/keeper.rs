@@ -12,6 +12,7 @@
 //! 1. Nothing is offered before the process is past doing anything.
 //! 2. A connection leaves the estate only when an heir has it in its ledger.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use mainstay_model::Chain;
 use mainstay_os::{
     ChannelListener, Dumping, Event, Inheritance, Interest, Pidfd, Poller, SharedFile,
 };
+use mainstay_wire::estate::Item;
 use rustix::io::Errno;
 use tracing::{debug, error};
 
@@ -28,7 +30,7 @@ use crate::estate::Estate;
 use crate::lane::{Header, Ledger, LedgerState};
 use crate::layout::header;
 use crate::observer::Observer;
-use crate::scan::scan;
+use crate::scan::{Left, scan};
 
 /// What a keeper is given, before its process has a second thread.
 #[derive(Debug)]
@@ -81,10 +83,11 @@ pub(crate) fn offer(setup: &KeeperSetup) -> io::Result<()> {
     let mut inheritance = Inheritance::open(&in_use)?;
     let observer = Observer::open(&setup.ledger).map_err(io::Error::other)?;
     write_log(&observer, &mut inheritance);
-    let left = scan(&observer, &mut inheritance);
+    let mut left = scan(&observer, &mut inheritance);
     if left.is_empty() {
         return Ok(());
     }
+    note_fresh(setup, &mut left)?;
     debug!(pid = setup.pid, connections = left.len(), "keeper offers connections");
     let path = setup.directory.join(format!("{}.{}", setup.name, setup.pid));
     let listener = ChannelListener::bind(&path)?;
@@ -93,6 +96,19 @@ pub(crate) fn offer(setup: &KeeperSetup) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => result,
     }
+}
+
+/// Writes down which connections without a record are this estate's.
+fn note_fresh(setup: &KeeperSetup, left: &mut Vec<Left>) -> io::Result<()> {
+    let fresh = |left: &Left| left.item == Item::Fresh;
+    let ids: Vec<u64> = left.iter().filter(|&left| fresh(left)).map(|left| left.id).collect();
+    let noted = Ledger::note_fresh(&setup.ledger, ids.iter().copied()).map_err(io::Error::other)?;
+    if noted < ids.len() {
+        error!(pid = setup.pid, closed = ids.len() - noted, "too many new connections were left");
+        let kept: BTreeSet<u64> = ids.into_iter().take(noted).collect();
+        left.retain(|left| !fresh(left) || kept.contains(&left.id));
+    }
+    Ok(())
 }
 
 /// Waits until the process is past doing anything.

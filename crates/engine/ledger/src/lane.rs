@@ -80,6 +80,23 @@ impl Ledger {
         Ok(Header(memory.words(Layout::HEADER_ONLY.header())))
     }
 
+    /// Notes the connections that were left without a record, so that whoever holds this
+    /// ledger knows that they are this estate's. More than there is room for are not noted;
+    /// returns how many are.
+    pub(crate) fn note_fresh(
+        file: &SharedFile,
+        ids: impl Iterator<Item = u64>,
+    ) -> Result<usize, MemoryError> {
+        let mut memory = file.own()?;
+        let words = memory.words(Layout::FRESH);
+        let mut noted = 0;
+        for (word, id) in words.iter().zip(ids) {
+            word.store(id, Ordering::Release);
+            noted += 1;
+        }
+        Ok(noted)
+    }
+
     /// The words of the ledger as a whole.
     pub const fn header(&self) -> Header {
         self.header

@@ -1,7 +1,7 @@
 //! Where everything lies in a ledger.
 //!
 //! ```text
-//!  header │ lane 0 │ lane 1 │ …
+//!  header │ fresh │ lane 0 │ lane 1 │ …
 //!           └ words │ log │ scratch ×2 │ out │ slots │ small buffers │ large buffers
 //! ```
 //!
@@ -20,6 +20,10 @@ pub(crate) const VERSION: u64 = 1;
 /// The header of the file, and of each lane: one page each.
 const PAGE: usize = 4096;
 pub(crate) const HEADER_WORDS: usize = PAGE / 8;
+
+/// Connections without a record that a process can leave. More than a listener hands out and
+/// a master holds at a time.
+pub(crate) const FRESH_MAX: usize = 8192;
 
 /// Size of a lane's shared areas and of a large buffer. What does not fit in one of these at
 /// once does not fit at all, so it bounds the size of a head.
@@ -53,8 +57,12 @@ impl Layout {
 
     /// Size of the whole file.
     pub const fn bytes(&self) -> usize {
-        PAGE + self.lanes * self.lane_bytes()
+        Self::FRESH.end + self.lanes * self.lane_bytes()
     }
+
+    /// The ids of the connections that a process left without a record, as its keeper found
+    /// them.
+    pub(crate) const FRESH: Range<usize> = PAGE..PAGE + FRESH_MAX * 8;
 
     pub(crate) const fn header(&self) -> Range<usize> {
         0..PAGE
@@ -126,7 +134,7 @@ impl Layout {
     }
 
     const fn part(&self, lane: usize, offset: usize, bytes: usize) -> Range<usize> {
-        let start = PAGE + lane * self.lane_bytes() + offset;
+        let start = Self::FRESH.end + lane * self.lane_bytes() + offset;
         start..start + bytes
     }
 }
@@ -168,7 +176,8 @@ mod tests {
     #[test]
     fn parts_follow_each_other_without_a_gap_or_an_overlap() {
         let layout = Layout { lanes: 3, slots: 100 };
-        let mut end = layout.header().end;
+        assert_eq!(layout.header().end, Layout::FRESH.start);
+        let mut end = Layout::FRESH.end;
         for lane in 0..layout.lanes {
             let parts = [
                 layout.lane_words(lane),

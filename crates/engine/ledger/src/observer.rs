@@ -1,5 +1,6 @@
 //! Reading a ledger from another process.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use mainstay_os::{FatalNote, MemoryError, Observed, SharedFile};
@@ -11,6 +12,9 @@ use crate::layout::{
     HEADER_WORDS, LOG_BYTES, Layout, MAGIC, RECORD_WORDS, SLOT_WORDS, VERSION, header, lane,
 };
 use crate::record::Record;
+
+/// Far more lanes than a worker can have: what says more is not a ledger.
+const LANES_MAX: usize = 1024;
 
 /// A ledger of another process, mapped for reading.
 #[derive(Debug)]
@@ -64,7 +68,7 @@ impl Observer {
         let count = |index: usize| Ok(usize::try_from(word(index)?).unwrap_or(usize::MAX));
         let layout = Layout { lanes: count(header::LANES)?, slots: count(header::SLOTS)? };
         let pid = u32::try_from(word(header::PID)?).unwrap_or(0);
-        if layout.lanes > 0 && layout.bytes() > observed.size() {
+        if layout.lanes > LANES_MAX || layout.bytes() > observed.size() {
             return Err(ObserveError::TooShort);
         }
         Ok(Self { observed, layout, pid })
@@ -152,6 +156,23 @@ impl Observer {
         }
         let record = Record::try_read_from_bytes(plain.as_bytes()).ok()?;
         (record.id != 0).then_some(record)
+    }
+
+    /// The ids of the connections with a record.
+    pub(crate) fn records(&self) -> BTreeSet<u64> {
+        let slots = (0..self.lanes())
+            .flat_map(|lane| (0..self.slots_touched(lane)).map(move |slot| (lane, slot)));
+        slots.filter_map(|(lane, slot)| Some(self.record(lane, slot)?.id)).collect()
+    }
+
+    /// The ids of everything that this ledger knows of: connections with a record, and those
+    /// that its keeper found without one.
+    pub(crate) fn ids(&self) -> BTreeSet<u64> {
+        let mut ids = self.records();
+        let fresh = self.observed.words(Layout::FRESH).unwrap_or_default();
+        let noted = fresh.iter().map(|word| word.load(Ordering::Acquire));
+        ids.extend(noted.take_while(|&id| id != 0));
+        ids
     }
 
     /// Copies bytes of a lane's part of the file; false if there are none such.

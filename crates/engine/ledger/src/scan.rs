@@ -6,12 +6,15 @@
 //!    that the ledger noted: its number may have been closed and opened again since.
 //! 2. A socket that was accepted, or handed over, and not noted yet is found too: it is
 //!    bound to the address of a listener and is not listening itself.
+//! 3. A socket that was being adopted and not noted yet is not ours: the keeper that offered
+//!    it has it still. It is known by the ledgers that were open here.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 use mainstay_os::{
-    Channel, ChannelError, Endpoint, Inheritance, close_listener, cookie, local_endpoint,
-    peer_address, refuse_more,
+    Channel, ChannelError, Endpoint, Inheritance, SharedFile, close_listener, cookie,
+    local_endpoint, peer_address, refuse_more,
 };
 use mainstay_wire::estate::Item;
 use mainstay_wire::frame::MESSAGE_BYTES_MAX;
@@ -65,40 +68,60 @@ fn take_checked(inheritance: &mut Inheritance, number: i32, id: u64) -> Option<O
 
 /// The connections that nothing was noted of.
 fn fresh(inheritance: &mut Inheritance) -> Vec<Left> {
-    let mut listeners = Vec::new();
-    let mut candidates = Vec::new();
+    let mut found = Found::default();
     let numbers: Vec<_> = inheritance.numbers().collect();
     for number in numbers {
-        let Some(descriptor) = inheritance.take(number) else { continue };
-        sort(descriptor, &mut listeners, &mut candidates);
+        if let Some(descriptor) = inheritance.take(number) {
+            found.sort(descriptor);
+        }
     }
+    let Found { listeners, candidates, others } = found;
     candidates
         .into_iter()
         .filter(|candidate| was_accepted(candidate, &listeners))
         .filter_map(|client| {
-            let id = cookie(&client).ok()?;
+            let id = cookie(&client).ok().filter(|id| !others.contains(id))?;
             Some(Left { id, item: Item::Fresh, client, upstream: None })
         })
         .collect()
 }
 
-/// Finds out what one descriptor is: a listener, a candidate for a connection, a channel
-/// with handoffs that nobody received, or nothing that matters.
-fn sort(descriptor: OwnedFd, listeners: &mut Vec<Endpoint>, candidates: &mut Vec<OwnedFd>) {
-    let Ok(kind) = sockopt::socket_type(&descriptor) else { return };
-    let listens = sockopt::socket_acceptconn(&descriptor).unwrap_or(false);
-    if kind == SocketType::SEQPACKET {
-        if listens {
-            // Whoever connects now would wait for a dead process.
-            note_failure("close a channel's address", close_listener(&descriptor));
-        } else {
-            candidates.extend(undelivered(descriptor));
-        }
-    } else if kind == SocketType::STREAM {
-        if listens {
-            listeners.extend(local_endpoint(&descriptor).ok().flatten());
-        } else {
-            candidates.push(descriptor);
+/// What descriptors turned out to be.
+#[derive(Debug, Default)]
+struct Found {
+    listeners: Vec<Endpoint>,
+    /// Sockets that may be clients'.
+    candidates: Vec<OwnedFd>,
+    /// What other processes' ledgers know of.
+    others: BTreeSet<u64>,
+}
+
+impl Found {
+    /// Finds out what one descriptor is: a listener, a candidate for a connection, a channel
+    /// with messages that nobody received, another's ledger, or nothing that matters.
+    fn sort(&mut self, descriptor: OwnedFd) {
+        let Ok(kind) = sockopt::socket_type(&descriptor) else {
+            if let Ok(ledger) = Observer::open(&SharedFile::from_descriptor(descriptor)) {
+                self.others.extend(ledger.ids());
+            }
+            return;
+        };
+        let listens = sockopt::socket_acceptconn(&descriptor).unwrap_or(false);
+        if kind == SocketType::SEQPACKET {
+            if listens {
+                // Whoever connects now would wait for a dead process.
+                note_failure("close a channel's address", close_listener(&descriptor));
+            } else {
+                for sent in undelivered(descriptor) {
+                    self.sort(sent);
+                }
+            }
+        } else if kind == SocketType::STREAM {
+            if listens {
+                self.listeners.extend(local_endpoint(&descriptor).ok().flatten());
+            } else {
+                self.candidates.push(descriptor);
+            }
         }
     }
 }

@@ -69,11 +69,15 @@ impl Lane {
         connection.raw = Raw::New;
         connection.moved = self.now;
         self.commit(connection);
-        // Only now may another connection use it.
-        if let Some(index) = kept {
+        self.keep_upstream(kept);
+        if self.is_stopping() { Err(Gone::Complete) } else { Ok(()) }
+    }
+
+    /// Keeps a socket for another exchange, once the ledger does not speak of it any more.
+    fn keep_upstream(&mut self, index: Option<u32>) {
+        if let Some(index) = index {
             drop(self.upstreams.keep(index, self.now));
         }
-        if self.is_stopping() { Err(Gone::Complete) } else { Ok(()) }
     }
 
     /// Takes the upstream side off a connection: closes it, or returns it to be kept for
@@ -81,6 +85,8 @@ impl Lane {
     fn part_from_upstream(&mut self, connection: &mut Connection) -> Option<u32> {
         let exchange = connection.record.exchange;
         let clean = exchange.upstream_persists == Mark::Yes
+            && exchange.download == Download::Complete
+            && exchange.upload == Upload::Complete
             && exchange.sink == Sink::Upstream
             && connection.record.streams.request.output() == 0
             && connection.record.streams.response.window.is_empty()
@@ -103,7 +109,7 @@ impl Lane {
     /// still sends would make the kernel reset the connection and lose it (RFC 9112, 9.6).
     fn linger(&mut self, connection: &mut Connection) -> Result<Progress, Gone> {
         self.log_exchange(connection, Gone::Complete);
-        self.drop_upstream(connection);
+        let kept = self.part_from_upstream(connection);
         let record = connection.change();
         let head = record.head.place;
         let window = record.streams.request.window.place;
@@ -120,6 +126,8 @@ impl Lane {
         // Reads are to tell the end from here on, whatever was known before.
         connection.client_is.readable = true;
         note_failure(end_writing(connection.client.as_fd()));
+        self.commit(connection);
+        self.keep_upstream(kept);
         Ok(Progress::Made)
     }
 
@@ -128,7 +136,7 @@ impl Lane {
         if connection.record.begun != 0 || connection.record.exchange.phase == Phase::Tunnel {
             self.log_exchange(&mut connection, gone);
         }
-        self.drop_upstream(&mut connection);
+        let kept = self.part_from_upstream(&mut connection);
         let streams = connection.record.streams;
         let places = [
             connection.record.head.place,
@@ -142,6 +150,7 @@ impl Lane {
         // slot would be taken for one that was just accepted.
         drop(connection);
         self.ledger.free(slot);
+        self.keep_upstream(kept);
         for (index, place) in places.iter().enumerate() {
             // The head is often what goes out ahead, too.
             if !places.iter().take(index).any(|earlier| earlier == place) {

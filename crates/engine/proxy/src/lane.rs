@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use mainstay_adopt::Place;
-use mainstay_ledger::{Counter, LaneLedger, Left, Receipt, Record};
+use mainstay_ledger::{Counter, Direction, LaneLedger, Left, Receipt, Record};
 use mainstay_model::{ListenerId, Timestamp};
 use mainstay_os::{Channel, Event, Interest, Poller, Ready, now};
 use mainstay_wire::pair::Adopted;
@@ -383,10 +383,9 @@ impl Lane {
     /// Leaves a connection to wait: its bytes in buffers of its own, its deadline set, and
     /// everything in the ledger.
     fn rest(&mut self, connection: &mut Connection) {
-        if connection.noted == Noted::Behind {
-            self.keep_leftovers(connection, mainstay_ledger::Direction::Request);
-            self.keep_leftovers(connection, mainstay_ledger::Direction::Response);
-        }
+        // Also when the ledger is up to date: it may say that bytes are in a shared area.
+        self.keep_leftovers(connection, Direction::Request);
+        self.keep_leftovers(connection, Direction::Response);
         self.arm(connection);
         self.watch(connection);
         self.commit(connection);

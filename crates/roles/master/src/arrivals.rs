@@ -123,7 +123,7 @@ impl Master {
         let now = now();
         let serving = hello.serving;
         let announced = match serving {
-            Serving::Active => Announced::Yes,
+            Serving::Active => Announced::Ready,
             Serving::Standby => Announced::Awaited { until: now + READY_LIMIT },
         };
         let spoken = Spoken {
@@ -164,18 +164,22 @@ impl Master {
     }
 
     fn on_message(&mut self, slot: Slot, pid: u32, message: &ToMaster) -> anyhow::Result<()> {
+        let Some(worker) = self.workers.get_mut(slot) else { return Ok(()) };
         match message {
             ToMaster::Ready => {
-                if let Some(spoken) =
-                    self.workers.get_mut(slot).and_then(|worker| worker.spoken.as_mut())
-                {
-                    spoken.announced = Announced::Yes;
-                }
+                worker.announce(Announced::Ready);
                 info!(%slot, pid, "worker is ready");
                 self.step(Event::Ready(slot))
             }
-            ToMaster::Revoked => self.step(Event::Revoked(slot)),
+            ToMaster::Revoked => {
+                if worker.announced() == Some(Announced::Leaving) {
+                    worker.announce(Announced::Nothing);
+                }
+                self.step(Event::Revoked(slot))
+            }
             ToMaster::Leaving => {
+                let serves = self.lease.as_ref().and_then(Lease::holder) == Some(slot);
+                worker.announce(if serves { Announced::Leaving } else { Announced::Nothing });
                 info!(%slot, pid, "worker asks to be replaced");
                 self.step(Event::Leaving(slot))
             }
@@ -223,7 +227,8 @@ impl Master {
     /// Finds workers that stand still, four times in each limit.
     pub(crate) fn look_at_workers(&mut self, now: Timestamp) -> anyhow::Result<()> {
         let limit = self.settings.host.pair.hang_timeout;
-        if now.since(self.looked) < limit / 4 {
+        // In a gateway that ends, threads end too; the supervisor sees to the rest.
+        if now.since(self.looked) < limit / 4 || self.phase.is_stopping() {
             return Ok(());
         }
         self.looked = now;

@@ -81,6 +81,12 @@ pub(crate) enum Phase {
     },
 }
 
+impl Phase {
+    pub(crate) const fn is_stopping(self) -> bool {
+        matches!(self, Self::Stopping { .. })
+    }
+}
+
 impl Master {
     /// A master that knows nothing yet.
     pub(crate) fn new(
@@ -227,7 +233,7 @@ impl Master {
 
     /// The gateway ends: nothing new is accepted, and what waits is answered.
     fn stop(&mut self, limit: Duration) -> anyhow::Result<()> {
-        if matches!(self.phase, Phase::Stopping { .. }) {
+        if self.phase.is_stopping() {
             return Ok(());
         }
         let now = now();

@@ -58,16 +58,18 @@ pub(crate) struct Spoken {
     pub(crate) announced: Announced,
 }
 
-/// Whether a worker announced itself.
+/// What a worker said of itself, and so what may be expected of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Announced {
-    Yes,
-    /// It has until then.
-    Awaited {
-        until: Timestamp,
-    },
-    /// It was reported as stuck; nothing more is expected of it.
-    GivenUp,
+    /// Nothing yet; it has until then.
+    Awaited { until: Timestamp },
+    /// It is ready: its threads turn.
+    Ready,
+    /// It asks to be replaced, and serves until it may go.
+    Leaving,
+    /// Nothing more: it goes, and its threads end one after the other; or it was reported as
+    /// stuck.
+    Nothing,
 }
 
 /// Someone at the door.
@@ -202,10 +204,10 @@ impl Worker {
             return Some("it did not come back");
         };
         let reason = match spoken.announced {
-            Announced::GivenUp => return None,
+            Announced::Nothing => return None,
             Announced::Awaited { until } if until > now => return None,
             Announced::Awaited { .. } => "it did not become ready",
-            Announced::Yes => {
+            Announced::Ready | Announced::Leaving => {
                 let ledger = &spoken.ledger;
                 let counts = (0..ledger.lanes()).map(|lane| ledger.heartbeat(lane));
                 match spoken.pulse.look(counts, now, hang_timeout) {
@@ -214,8 +216,20 @@ impl Worker {
                 }
             }
         };
-        spoken.announced = Announced::GivenUp;
+        spoken.announced = Announced::Nothing;
         Some(reason)
+    }
+
+    /// What it said of itself.
+    pub(crate) fn announced(&self) -> Option<Announced> {
+        self.spoken.as_ref().map(|spoken| spoken.announced)
+    }
+
+    /// Notes what it said of itself.
+    pub(crate) const fn announce(&mut self, announced: Announced) {
+        if let Some(spoken) = &mut self.spoken {
+            spoken.announced = announced;
+        }
     }
 
     /// Notes what came with its Hello, and watches its channel.

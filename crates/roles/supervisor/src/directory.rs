@@ -79,6 +79,12 @@ impl Directory {
         still_runs(pid, ticks).then_some(pid)
     }
 
+    /// Whether a gateway ran here that was not ended in order: then something of it may still
+    /// be about to let go of what it held.
+    pub(crate) fn was_abandoned(&self) -> bool {
+        Process::SUPERVISED.into_iter().any(|process| pid_file(&self.run, process).exists())
+    }
+
     /// Removes what no process of this gateway needs any more.
     pub(crate) fn clear(&self) -> io::Result<()> {
         let files = Process::SUPERVISED.into_iter().chain([Process::Supervisor]);
@@ -159,7 +165,9 @@ mod tests {
         let directory = Directory::take(&place.path().join("run"), place.path()).unwrap();
         let pid = std::process::id();
         assert_eq!(directory.running(Process::Master), None);
+        assert!(!directory.was_abandoned());
         directory.note(Process::Master, pid).unwrap();
+        assert!(directory.was_abandoned());
         assert_eq!(directory.running(Process::Master), Some(pid));
         fs::write(pid_file(&directory.run, Process::Master), format!("{pid} 1\n")).unwrap();
         assert_eq!(directory.running(Process::Master), None);

@@ -4,7 +4,6 @@
 //! Whoever comes in must be whom the kernel says: its Hello names the number that the kernel
 //! gives for the other end of the socket.
 
-use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -54,20 +53,21 @@ pub(crate) struct Gathering {
     remains: Remains,
 }
 
-/// Whether an earlier gateway left anything that may hold an address.
+/// Whether an earlier gateway left anything that may hold an address: a process, or the
+/// keeper of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remains {
-    Processes,
-    Keepers,
-    Nothing,
+    Some,
+    None,
 }
 
 impl Supervisor {
     /// Finds the processes that still run.
     pub(crate) fn find_orphans(&mut self, now: Timestamp) -> anyhow::Result<Gathering> {
-        let mut remains = match fs::read_dir(self.directory.keepers())?.next() {
-            Some(_) => Remains::Keepers,
-            None => Remains::Nothing,
+        let remains = if self.directory.was_abandoned() || !self.has_no_keepers() {
+            Remains::Some
+        } else {
+            Remains::None
         };
         for process in Process::SUPERVISED {
             let Some(pid) = self.directory.running(process) else { continue };
@@ -77,7 +77,6 @@ impl Supervisor {
                 continue;
             }
             info!(%process, pid, "process found running");
-            remains = Remains::Processes;
             let Some(child) = self.child_mut(place(process)) else { continue };
             child.adopt(pid, pidfd, Word::Awaited { until: now + HELLO_LIMIT });
             self.watch_child(place(process))?;
@@ -101,7 +100,7 @@ impl Supervisor {
             Ok(()) => self.phase = Phase::Running,
             Err(error)
                 if error.source.kind() == io::ErrorKind::AddrInUse
-                    && remains != Remains::Nothing
+                    && remains == Remains::Some
                     && now < since + ADDRESS_LIMIT =>
             {
                 if now >= since + HOLDERS_LIMIT {

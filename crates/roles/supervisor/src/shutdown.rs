@@ -105,14 +105,15 @@ impl Supervisor {
                 continue;
             }
             life.word = Word::Condemned;
-            warn!(%process, pid = life.pid, "process did not stop in time, it is killed");
+            warn!(%process, pid = life.pid, "process has not stopped, it is killed");
             if let Err(error) = life.pidfd.kill() {
                 warn!(%process, error = %Chain(&error), "cannot kill a process");
             }
         }
     }
 
-    fn has_no_keepers(&self) -> bool {
+    /// Whether no keeper waits for an heir.
+    pub(crate) fn has_no_keepers(&self) -> bool {
         fs::read_dir(self.directory.keepers()).is_ok_and(|mut entries| entries.next().is_none())
     }
 

@@ -12,7 +12,7 @@ use mainstay_os::{Channel, Interest, Poller, Signals, now};
 use mainstay_proxy::{Command, Report};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
-use mainstay_wire::pair::{Listener, Serving, ToMaster, ToWorker};
+use mainstay_wire::pair::{Accept, Listener, Serving, ToMaster, ToWorker};
 use tracing::{info, warn};
 
 use crate::adoption::Adoptions;
@@ -74,6 +74,9 @@ pub(crate) struct Rest {
     adoptions: Adoptions,
     master: Link,
     supervisor: Link,
+    /// All listening sockets, those that the master accepts from too: a keeper knows by them
+    /// which sockets are clients'.
+    listeners: Vec<Arc<OwnedFd>>,
     course: Course,
     /// It asked to be replaced.
     leaving: Leaving,
@@ -112,6 +115,7 @@ impl Control {
             adoptions,
             master,
             supervisor,
+            listeners: Vec::new(),
             course: Course::Standby,
             leaving: Leaving::No,
         };
@@ -282,15 +286,16 @@ impl Control {
     }
 
     fn be_welcome(&mut self, listeners: &[Listener], sockets: Vec<OwnedFd>) -> anyhow::Result<()> {
-        let leased: Vec<(ListenerId, Arc<OwnedFd>)> = listeners
-            .iter()
-            .zip(sockets)
-            .filter(|(listener, _)| listener.accept == mainstay_wire::pair::Accept::Active)
-            .map(|(listener, socket)| (listener.id, Arc::new(socket)))
-            .collect();
         // A new master sends the same sockets again; a worker that serves has them.
         if matches!(self.rest.course, Course::Standby) {
+            let all: Vec<_> = listeners.iter().zip(sockets.into_iter().map(Arc::new)).collect();
+            let leased: Vec<(ListenerId, Arc<OwnedFd>)> = all
+                .iter()
+                .filter(|(listener, _)| listener.accept == Accept::Active)
+                .map(|(listener, socket)| (listener.id, Arc::clone(socket)))
+                .collect();
             self.rest.lanes.tell_all(|| Command::Listeners(leased.clone()))?;
+            self.rest.listeners = all.into_iter().map(|(_, socket)| socket).collect();
         }
         if !matches!(self.rest.course, Course::Draining(_)) {
             self.tell_master(&ToMaster::Ready);
