@@ -20,6 +20,7 @@ pub fn spawn(arguments: &[OsString], directory: &Path) -> io::Result<(u32, Pidfd
     let (ours, theirs) = Channel::pair()?;
     // Not `current_exe()`: after a package upgrade that path is a different build.
     let child = Command::new("/proc/self/exe")
+        .arg0("mainstay")
         .args(arguments)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .current_dir(directory)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mainstay_http::Exchange;
 use mainstay_ledger::{Counter, Record};
 use mainstay_model::ListenerId;
-use mainstay_os::{Interest, accept, cookie, peer_address};
+use mainstay_os::{ChannelError, Interest, accept, cookie, peer_address};
 use mainstay_wire::frame::DESCRIPTORS_MAX;
 use mainstay_wire::lane::decode;
 use tracing::{debug, warn};
@@ -109,6 +109,13 @@ impl Lane {
             let message = match self.handoffs.receive(&mut buffer) {
                 Ok(Some(message)) => message,
                 Ok(None) => return,
+                Err(ChannelError::Closed) => {
+                    // Nobody can hand over any more; looking again would never end.
+                    if let Err(error) = self.poller.remove(&self.handoffs) {
+                        debug!(%error, "a closed channel was not watched");
+                    }
+                    return;
+                }
                 Err(error) => {
                     warn!(%error, "a handoff was lost");
                     return;

@@ -16,7 +16,7 @@ use mainstay_wire::pair::Adopted;
 
 use crate::accept::{Accepting, Listening};
 use crate::access_log::AccessLog;
-use crate::connection::{Connection, Gone, Noted, Queued, Watch};
+use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::pool::{Owner, Upstreams};
 use crate::settings::Settings;
 use crate::token::Token;

@@ -46,6 +46,16 @@ struct Taking {
     claim: Claim,
     begun: Timestamp,
     adopted: Adopted,
+    /// Parts that lanes have not reported on.
+    open: u32,
+    course: Course,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Offering,
+    /// The keeper has nothing more, or is gone.
+    Over,
 }
 
 impl Adoptions {
@@ -101,7 +111,15 @@ impl Adoptions {
                         .add(claim.channel(), token::CLAIM + number, Interest::ReadLevel)
                         .context("cannot watch a keeper")?;
                     let adopted = Adopted::default();
-                    self.claims.insert(number, Taking { name, claim, begun: now, adopted });
+                    let taking = Taking {
+                        name,
+                        claim,
+                        begun: now,
+                        adopted,
+                        open: 0,
+                        course: Course::Offering,
+                    };
+                    self.claims.insert(number, taking);
                 }
                 Err(error) => self.forget_dead(&path, &error),
             }
@@ -119,7 +137,7 @@ impl Adoptions {
         }
     }
 
-    /// Takes what a keeper has sent. Returns the result when everything is taken.
+    /// Takes what a keeper has sent. Returns the result when everything is taken over.
     pub(crate) fn receive(
         &mut self,
         number: u64,
@@ -133,6 +151,7 @@ impl Adoptions {
                 Ok(Some(Offer::Connections { receipt, left })) => {
                     self.count += 1;
                     self.tickets.insert(self.count, number);
+                    taking.open += 1;
                     lanes.tell_next(Command::Adopt { ticket: self.count, receipt, left })?;
                 }
                 Ok(Some(Offer::Settled)) => break,
@@ -142,23 +161,35 @@ impl Adoptions {
                 }
             }
         }
-        let Some(taking) = self.claims.remove(&number) else { return Ok(None) };
-        let mut adopted = taking.adopted;
-        adopted.from_pid = taking.claim.pid();
-        adopted.micros = u64::try_from(now.since(taking.begun).as_micros()).unwrap_or(u64::MAX);
-        let Adopted { from_pid, connections, fresh, closed, suspects, micros } = adopted;
-        info!(from_pid, connections, fresh, closed, suspects, micros, "connections adopted");
-        Ok(Some(adopted))
+        taking.course = Course::Over;
+        Ok(self.finish(number, now))
     }
 
-    /// What came of a part that a lane has adopted.
-    pub(crate) fn taken(&mut self, ticket: u64, part: Adopted) {
-        let Some(number) = self.tickets.remove(&ticket) else { return };
-        let Some(taking) = self.claims.get_mut(&number) else { return };
+    /// What came of a part that a lane has adopted. Returns the result when that was the last.
+    pub(crate) fn taken(&mut self, ticket: u64, part: Adopted, now: Timestamp) -> Option<Adopted> {
+        let number = self.tickets.remove(&ticket)?;
+        let taking = self.claims.get_mut(&number)?;
+        taking.open -= 1;
         let adopted = &mut taking.adopted;
         adopted.connections += part.connections;
         adopted.fresh += part.fresh;
         adopted.closed += part.closed;
         adopted.suspects += part.suspects;
+        self.finish(number, now)
+    }
+
+    /// Ends a claim whose keeper has nothing more and whose parts are all reported.
+    fn finish(&mut self, number: u64, now: Timestamp) -> Option<Adopted> {
+        let taking = self.claims.get(&number)?;
+        if taking.course == Course::Offering || taking.open > 0 {
+            return None;
+        }
+        let taking = self.claims.remove(&number)?;
+        let mut adopted = taking.adopted;
+        adopted.from_pid = taking.claim.pid();
+        adopted.micros = u64::try_from(now.since(taking.begun).as_micros()).unwrap_or(u64::MAX);
+        let Adopted { from_pid, connections, fresh, closed, suspects, micros } = adopted;
+        info!(from_pid, connections, fresh, closed, suspects, micros, "connections adopted");
+        Some(adopted)
     }
 }

@@ -12,7 +12,7 @@ use mainstay_os::{Channel, Interest, Poller, Signals, now};
 use mainstay_proxy::{Command, Report};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
-use mainstay_wire::pair::{Accept, Listener, Serving, ToMaster, ToWorker};
+use mainstay_wire::pair::{Accept, Adopted, Listener, Serving, ToMaster, ToWorker};
 use tracing::{info, warn};
 
 use crate::adoption::Adoptions;
@@ -76,7 +76,7 @@ pub(crate) struct Rest {
     supervisor: Link,
     /// All listening sockets, those that the master accepts from too: a keeper knows by them
     /// which sockets are clients'.
-    listeners: Vec<Arc<OwnedFd>>,
+    listeners: Vec<(String, Arc<OwnedFd>)>,
     course: Course,
     /// It asked to be replaced.
     leaving: Leaving,
@@ -192,10 +192,7 @@ impl Control {
             claim => {
                 let number = claim.saturating_sub(token::CLAIM);
                 let adopted = rest.adoptions.receive(number, &mut rest.lanes, now())?;
-                if let Some(adopted) = adopted {
-                    self.tell_master(&ToMaster::Adopted(adopted));
-                    self.claim_estates()?;
-                }
+                self.have_adopted(adopted)?;
             }
         }
         Ok(None)
@@ -209,9 +206,10 @@ impl Control {
             wire: WIRE_VERSION,
             process: Process::Worker(rest.settings.slot),
             pid: std::process::id(),
-            listeners: Vec::new(),
+            listeners: rest.listeners.iter().map(|(name, _)| name.clone()).collect(),
         };
-        if let Err(error) = send(channel, &hello, &[]) {
+        let sockets: Vec<_> = rest.listeners.iter().map(|(_, socket)| socket.as_fd()).collect();
+        if let Err(error) = send(channel, &hello, &sockets) {
             warn!(error = %Chain(&error), "cannot say hello to the supervisor");
             rest.supervisor.lose(&rest.poller, now());
         }
@@ -295,7 +293,8 @@ impl Control {
                 .map(|(listener, socket)| (listener.id, Arc::clone(socket)))
                 .collect();
             self.rest.lanes.tell_all(|| Command::Listeners(leased.clone()))?;
-            self.rest.listeners = all.into_iter().map(|(_, socket)| socket).collect();
+            self.rest.listeners =
+                all.into_iter().map(|(listener, socket)| (listener.name.clone(), socket)).collect();
         }
         if !matches!(self.rest.course, Course::Draining(_)) {
             self.tell_master(&ToMaster::Ready);
@@ -312,6 +311,13 @@ impl Control {
             self.rest.lanes.tell_all(|| Command::Accept)?;
             info!(slot = %self.rest.settings.slot, "active");
         }
+        self.claim_estates()
+    }
+
+    /// Tells of an estate that was taken over, and looks for the next.
+    fn have_adopted(&mut self, adopted: Option<Adopted>) -> anyhow::Result<()> {
+        let Some(adopted) = adopted else { return Ok(()) };
+        self.tell_master(&ToMaster::Adopted(adopted));
         self.claim_estates()
     }
 
@@ -341,7 +347,8 @@ impl Control {
         for report in self.rest.lanes.reports()? {
             match (report, self.rest.course) {
                 (Report::Adopted { ticket, adopted }, _) => {
-                    self.rest.adoptions.taken(ticket, adopted);
+                    let whole = self.rest.adoptions.taken(ticket, adopted, now());
+                    self.have_adopted(whole)?;
                 }
                 (Report::Stopped, Course::Revoking(1)) => {
                     self.rest.course = Course::Standby;
@@ -399,13 +406,10 @@ impl Control {
     /// Asks to be replaced; a worker that does not serve just goes.
     fn leave(&mut self) -> anyhow::Result<Option<Ending>> {
         self.rest.leaving = Leaving::Asked;
+        self.tell_master(&ToMaster::Leaving);
         match self.rest.course {
             Course::Standby => self.retire().map(Some),
-            Course::Active | Course::Revoking(_) => {
-                self.tell_master(&ToMaster::Leaving);
-                Ok(None)
-            }
-            Course::Draining(_) => Ok(None),
+            Course::Active | Course::Revoking(_) | Course::Draining(_) => Ok(None),
         }
     }
 

@@ -69,24 +69,19 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     info!(slot = %options.slot, pid = std::process::id(), keeper_pid = kept.keeper_pid(),
         threads = layout.lanes, "worker started");
     let mut control = Control::new(settings, signals, kept, lanes, supervisor)?;
-    match control.run()? {
-        Ending::Drained => {
-            control.kept.close();
-            Ok(())
-        }
-        // The keeper offers what is open.
-        Ending::Left => Ok(()),
-        Ending::LeftWithoutKeeper => offer_everything(control),
+    let ending = control.run()?;
+    if ending == Ending::Drained {
+        control.kept.close();
+        return Ok(());
     }
-}
-
-/// Does the work of a keeper that died.
-fn offer_everything(control: Control) -> anyhow::Result<()> {
     let Control { kept, rest } = control;
-    #[expect(clippy::mem_forget, reason = "everything that is open is to be offered")]
+    #[expect(clippy::mem_forget, reason = "whatever is open is for the keeper to offer")]
     std::mem::forget(rest);
-    let offered = kept.offer().context("cannot offer what is open");
-    #[expect(clippy::mem_forget, reason = "its descriptors were left to the inheritance")]
+    let offered = match ending {
+        Ending::LeftWithoutKeeper => kept.offer().context("cannot offer what is open"),
+        Ending::Left | Ending::Drained => Ok(()),
+    };
+    #[expect(clippy::mem_forget, reason = "its descriptors are the keeper's, or were taken")]
     std::mem::forget(kept);
     offered
 }
