@@ -27,7 +27,7 @@ pub(crate) const FRESH_MAX: usize = 8192;
 
 /// Size of a lane's shared areas and of a large buffer. What does not fit in one of these at
 /// once does not fit at all, so it bounds the size of a head.
-pub const AREA_BYTES: usize = 64 * 1024;
+pub const AREA_BYTES: usize = 128 * 1024;
 /// Size of a small buffer: most requests' heads.
 pub const SMALL_BYTES: usize = 2 * 1024;
 /// Size of the access log's buffer.
