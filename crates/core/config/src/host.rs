@@ -17,8 +17,9 @@ pub use crate::scalar::Percent;
 use crate::section::Section;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 9] =
-    ["state", "run", "gateway", "nofile", "master", "worker", "pair", "restart", "metrics"];
+pub(crate) const KEYS: [&str; 10] = [
+    "state", "run", "gateway", "nofile", "master", "worker", "pair", "restart", "metrics", "trial",
+];
 
 /// Most of the machine's memory that all processes may have together.
 pub const MEMORY_PERCENT_MAX: u8 = 80;
@@ -67,6 +68,14 @@ pub struct Host {
     pub restart: Restart,
     /// None: no metrics.
     pub metrics: Option<Metrics>,
+    pub trial: Trial,
+}
+
+/// Faults that a worker commits when it is asked to, for drills. None by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trial {
+    /// A worker that is asked for this path dies by its own fault.
+    pub abort_path: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +136,20 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let pair = read_pair(&mut file);
     let restart = read_restart(&mut file);
     let metrics = read_metrics(&mut file);
+    let trial = read_trial(&mut file);
     file.finish_file("gateway.toml", &gateway::KEYS);
-    problems.check(Host { state, run, gateway, nofile, master, workers, pair, restart, metrics })
+    problems.check(Host {
+        state,
+        run,
+        gateway,
+        nofile,
+        master,
+        workers,
+        pair,
+        restart,
+        metrics,
+        trial,
+    })
 }
 
 /// An absolute path: the processes have no working directory that an operator could know.
@@ -265,6 +286,24 @@ fn read_restart(file: &mut Section<'_>) -> Restart {
     let stable_after = section.duration("stable_after", Duration::from_secs(10), &DURATIONS);
     section.finish();
     Restart { delay_min, delay_max, stable_after }
+}
+
+fn read_trial(file: &mut Section<'_>) -> Trial {
+    let Some(mut section) = file.optional("trial").and_then(|entry| entry.table("[trial]")) else {
+        return Trial::default();
+    };
+    let text = section.text("abort_path");
+    let abort_path = text.and_then(|text| {
+        let path = text.get_ref().to_string();
+        if path.starts_with('/') {
+            return Some(path);
+        }
+        let sentence = format!("abort_path {path:?} must begin with '/'");
+        section.problems().add(text.span(), sentence);
+        None
+    });
+    section.finish();
+    Trial { abort_path }
 }
 
 fn read_metrics(file: &mut Section<'_>) -> Option<Metrics> {

@@ -172,6 +172,9 @@ impl Lane {
             Ok(Parsed::Partial) => return Read::Partial,
             Err(refusal) => return Read::Refused(refusal),
         };
+        if self.settings.abort_path.as_deref() == Some(request.path) {
+            std::process::abort();
+        }
         let exchange = Exchange::begin(&request);
         let head_bytes = u32::try_from(request.head_bytes).expect("areas are small");
         let answered = |plea| Read::Answered { plea, exchange, head_bytes };

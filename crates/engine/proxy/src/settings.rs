@@ -22,6 +22,8 @@ pub struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) head: HeadLimits,
     pub(crate) body_bytes: u64,
+    /// For drills: a request for this path ends the process.
+    pub(crate) abort_path: Option<String>,
 }
 
 /// A listener, by its place in the configuration.
@@ -105,6 +107,7 @@ impl Settings {
                 BodyLimit::Unlimited => u64::MAX,
                 BodyLimit::Bytes(bytes) => bytes,
             },
+            abort_path: None,
         })
     }
 }
@@ -122,6 +125,14 @@ impl Settings {
     /// Which upstream its exchange goes to.
     pub(crate) fn upstream_of(&self, record: &Record) -> Option<usize> {
         self.target_of(record).map(|target| target.upstream)
+    }
+}
+
+impl Settings {
+    /// The same, with a path for which a worker dies by its own fault: a drill.
+    #[must_use]
+    pub fn with_abort_path(self, path: Option<String>) -> Self {
+        Self { abort_path: path, ..self }
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
         .cloned()
         .context("the configuration has no such worker")?;
     let proxy = mainstay_proxy::Settings::build(&gateway).context("cannot use gateway.toml")?;
+    let proxy = proxy.with_abort_path(host.trial.abort_path.clone());
     Ok(Settings { slot: options.slot, host, worker, gateway, proxy: Arc::new(proxy) })
 }
 

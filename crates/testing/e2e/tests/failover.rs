@@ -4,6 +4,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use mainstay_e2e::client::{Client, request};
 use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
 use mainstay_e2e::luck::Luck;
@@ -194,6 +195,22 @@ fn a_crash_that_dumps_core_costs_nothing() -> anyhow::Result<()> {
     let scene = Scene::start()?;
     let victim = scene.gateway.kill(scene.worker(Role::Active)?, Signal::SEGV)?;
     scene.gateway.wait_ready_without(&[victim.pid()])?;
+    scene.finish()?;
+    Ok(())
+}
+
+#[test]
+fn a_poison_request_costs_one_worker_once_and_only_its_own_client() -> anyhow::Result<()> {
+    let scene = Scene::with(|setup| setup.with_host("trial", "abort_path", "/poison"))?;
+    let before = scene.gateway.status().context("the gateway has a status")?;
+    let active = scene.gateway.active()?;
+    let victim = scene.gateway.process(Process::Worker(active))?;
+    let mut client = Client::connect(scene.gateway.address("web-active"))?;
+    client.send(&request("GET", "/poison", &[]))?;
+    let answer = client.response("GET")?;
+    assert_eq!(answer.head.status, 502, "its own client is told");
+    let status = scene.gateway.wait_ready_without(&[victim.pid()])?;
+    assert_eq!(status.failovers, before.failovers + 1, "one worker, once");
     scene.finish()?;
     Ok(())
 }

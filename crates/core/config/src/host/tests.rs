@@ -35,6 +35,7 @@ fn every_default() {
             stable_after: Duration::from_secs(10),
         },
         metrics: None,
+        trial: Trial::default(),
     };
     assert_eq!(parse(SMALLEST), Ok(expected));
 }
