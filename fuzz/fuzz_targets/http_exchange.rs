@@ -410,9 +410,8 @@ impl Connection<'_> {
     /// Notes what came of an exchange.
     fn note(&mut self) {
         // What a server sent too much may have come with its answer, or after it.
-        let clean = |server: &Side| {
-            server.raw.is_empty() && server.sent.is_empty() && !server.ended
-        };
+        let clean =
+            |server: &Side| server.raw.is_empty() && server.sent.is_empty() && !server.ended;
         if !self.server.as_ref().is_some_and(clean) {
             self.now.exchange.upstream_persists = Mark::No;
         }
@@ -470,12 +469,8 @@ impl Outcome {
 }
 
 impl Told {
-    const NOTHING: Self = Self {
-        server: Vec::new(),
-        client: Vec::new(),
-        exchange: Exchange::WAITING,
-        defect: None,
-    };
+    const NOTHING: Self =
+        Self { server: Vec::new(), client: Vec::new(), exchange: Exchange::WAITING, defect: None };
 
     fn agrees_with(&self, whole: &Self) {
         assert_eq!(self.defect, whole.defect, "{self:#?} {whole:#?}");

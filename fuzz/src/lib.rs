@@ -1,4 +1,9 @@
-//! The laws that several targets hold their decoder to.
+//! What several targets share: the laws that they hold their decoder to, and a ledger to be
+//! damaged.
+
+mod image;
+
+pub use image::Image;
 
 use std::fmt::Debug;
 use std::path::Path;

@@ -112,7 +112,7 @@ impl Lane {
         }
     }
 
-    /// Writes out what has gathered, and follows the file if it was renamed.
+    /// Writes out what has gathered.
     pub(crate) fn flush_log(&mut self) {
         let used = std::mem::take(&mut self.log.used);
         let Some((path, file)) = &mut self.log.target else { return };
@@ -122,6 +122,11 @@ impl Lane {
             warn!(path = %path.display(), %error, "access log cannot be written, lines are lost");
         }
         self.ledger.note_log(file.as_raw_fd(), 0, 0);
+    }
+
+    /// Goes on in a new file, if the one at the log's path is another by now.
+    pub(crate) fn follow_log(&mut self) {
+        let Some((path, file)) = &mut self.log.target else { return };
         match reopened(path, file) {
             Ok(Some(anew)) => *file = anew,
             Ok(None) => {}

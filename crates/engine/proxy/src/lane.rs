@@ -352,6 +352,7 @@ impl Lane {
         }
         self.swept = self.now;
         self.flush_log();
+        self.follow_log();
         let limit = self.settings.timeouts.upstream_idle;
         while let Some(socket) = self.upstreams.expire(self.now, limit) {
             drop(socket);

@@ -107,8 +107,8 @@ proptest! {
     /// Any counts at all: an answer or a refusal, and a refusal changes nothing.
     #[test]
     fn impossible_counts_are_refused(read in 0_u64..200, written in 0_u64..200) {
-        let mut streams = Streams::default();
-        streams.client = Cursors { read: 10, written: 10 };
+        let mut streams =
+            Streams { client: Cursors { read: 10, written: 10 }, ..Streams::default() };
         streams.response.ahead = Span { place: Place::OUT, start: 0, end: 20 };
         let before = streams;
         let counts = Known::Counts(Cursors { read, written });
