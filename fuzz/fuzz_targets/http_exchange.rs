@@ -186,6 +186,8 @@ impl Connection<'_> {
         match filled {
             Filled::Bytes => self.unseen = true,
             Filled::Blocked => {}
+            // There may be a request still that came before the end.
+            Filled::Ended if self.holds_unseen_head() => {}
             Filled::Ended => match self.now.exchange.client_ended() {
                 ClientEnd::Idle => return Err(End::Idle),
                 ClientEnd::Aborted => return Err(End::ClientLeft),
@@ -194,6 +196,11 @@ impl Connection<'_> {
         }
         let interpreted = self.interpret_request()?;
         Ok(if filled == Filled::Blocked { interpreted } else { Progress::Made })
+    }
+
+    fn holds_unseen_head(&self) -> bool {
+        let waiting = self.now.exchange.phase == Phase::Waiting;
+        waiting && self.unseen && !self.client.raw.is_empty()
     }
 
     fn interpret_request(&mut self) -> Result<Progress, End> {
@@ -219,7 +226,8 @@ impl Connection<'_> {
             }
             Err(refusal) => {
                 self.now.exchange.client_persists = Mark::No;
-                self.answer_or_close(refusal.status(), &refusal.to_string(), End::ClientBroke)?;
+                // The sentence may depend on how much of a broken line was there.
+                self.answer_or_close(refusal.status(), "", End::ClientBroke)?;
                 return Ok(Progress::Made);
             }
         };

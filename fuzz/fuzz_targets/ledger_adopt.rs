@@ -14,12 +14,22 @@ use libfuzzer_sys::fuzz_target;
 use mainstay_adopt::Place;
 use mainstay_fuzz::Image;
 use mainstay_ledger::{
-    AREA_BYTES, Adoptee, Areas, Claim, Direction, LaneLedger, Ledger, Left, Offer, Record,
+    AREA_BYTES, Adoptee, Areas, Claim, Direction, LaneLedger, Layout, Ledger, Left, Offer, Record,
     SMALL_BYTES,
 };
 use mainstay_os::{ChannelListener, SharedFile};
 use mainstay_wire::estate::{Item, ToHeir};
 use mainstay_wire::frame;
+
+/// What a slot adds to a ledger: a record, and its buffers of both sizes.
+const SLOT_BYTES: usize = (bytes(4096) - bytes(0)) / 4096;
+const LARGE_PER_SLOT: usize = SLOT_BYTES / AREA_BYTES;
+/// A record is smaller than a buffer.
+const SMALL_PER_SLOT: usize = SLOT_BYTES % AREA_BYTES / SMALL_BYTES;
+
+const fn bytes(slots: usize) -> usize {
+    Layout { lanes: 1, slots }.bytes()
+}
 
 /// What each process makes once.
 struct Stage {
@@ -40,10 +50,16 @@ thread_local! {
 fuzz_target!(|input: &[u8]| {
     STAGE.with_borrow_mut(|stage| {
         if let Some((estate, _)) = stage.image.damaged(input) {
-            for mut adoptee in stage.offer(&estate) {
-                adopt(&mut adoptee, &mut stage.lane.areas);
+            let mut adopted = stage.offer(&estate);
+            let areas = &mut stage.lane.areas;
+            adopted.retain_mut(|adoptee| adoptee.settle(areas).is_ok());
+            for adoptee in &adopted {
+                lies_inside(&adoptee.record, areas);
             }
-            all_is_free(&mut stage.lane.areas);
+            for adoptee in &adopted {
+                close(&adoptee.record, areas);
+            }
+            all_is_free(areas);
         }
     });
 });
@@ -92,12 +108,9 @@ impl Drop for Stage {
     }
 }
 
-/// Adopts one connection, and closes it again.
-fn adopt(adoptee: &mut Adoptee, areas: &mut Areas) {
-    if adoptee.settle(areas).is_err() {
-        return;
-    }
-    let Record { head, streams, .. } = adoptee.record;
+/// Everything that a record speaks of is in buffers of its own.
+fn lies_inside(record: &Record, areas: &Areas) {
+    let (head, streams) = (record.head, record.streams);
     let (request, response) = (streams.request, streams.response);
     for (span, direction) in [
         (head, Direction::Request),
@@ -120,12 +133,17 @@ fn adopt(adoptee: &mut Adoptee, areas: &mut Areas) {
             assert!(area.get(window.start as usize..window.end as usize).is_some(), "{window:?}");
         }
     }
+}
+
+/// Gives back what a connection has.
+fn close(record: &Record, areas: &mut Areas) {
+    let streams = &record.streams;
     let places = [
-        head.place,
-        request.ahead.place,
-        request.window.place,
-        response.ahead.place,
-        response.window.place,
+        record.head.place,
+        streams.request.ahead.place,
+        streams.request.window.place,
+        streams.response.ahead.place,
+        streams.response.window.place,
     ];
     // The head is often what goes out ahead, too.
     for (index, place) in places.iter().enumerate() {
@@ -138,8 +156,8 @@ fn adopt(adoptee: &mut Adoptee, areas: &mut Areas) {
 /// Every buffer can be had, as in a lane without connections.
 fn all_is_free(areas: &mut Areas) {
     let mut places = Vec::<Place>::new();
-    for (bytes, count) in [(SMALL_BYTES, 3 * Image::SLOTS), (AREA_BYTES, 4 * Image::SLOTS)] {
-        places.extend((0..count).map(|_| areas.allocate(bytes)));
+    for (bytes, count) in [(SMALL_BYTES, SMALL_PER_SLOT), (AREA_BYTES, LARGE_PER_SLOT)] {
+        places.extend((0..Image::SLOTS * count).map(|_| areas.allocate(bytes)));
     }
     for place in places {
         areas.free(place);

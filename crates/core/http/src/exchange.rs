@@ -13,7 +13,7 @@
 //!     └──────────▶ Lingering ──────────────────────────────┘
 //! ```
 //!
-//! The state is plain data, 88 bytes, so that it can lie in the ledger and be carried on by
+//! The state is plain data, 80 bytes, so that it can lie in the ledger and be carried on by
 //! another worker in the middle of a body.
 //!
 //! # Invariants
@@ -408,6 +408,10 @@ impl Exchange {
     /// The upstream takes no more of the request; its answer may still come.
     pub const fn upstream_stopped_reading(&mut self) {
         self.sink = Sink::Nowhere;
+        if matches!(self.upload, Upload::Open) {
+            // A tunnel that is open one way only; it ends with the upstream's last byte.
+            self.upload = Upload::Complete;
+        }
         self.upstream_persists = Mark::No;
     }
 

@@ -43,9 +43,10 @@ pub enum ToHeir {
     Settled,
 }
 
-/// One connection of an offer.
+/// One connection of an offer. Written as one number, for there can be ten thousand: the kind,
+/// the lane and the slot, from the highest bits down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "u64", into = "u64")]
 pub enum Item {
     /// It has a slot in the ledger; the client's descriptor travels.
     Client { lane: u16, slot: u32 },
@@ -53,6 +54,44 @@ pub enum Item {
     Both { lane: u16, slot: u32 },
     /// It was accepted, and nothing was noted of it yet; its descriptor travels.
     Fresh,
+}
+
+/// A number that stands for no connection of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not an item of an offer")]
+pub struct NotAnItem(u64);
+
+const FRESH: u64 = 0;
+const CLIENT: u64 = 1;
+const BOTH: u64 = 2;
+
+impl From<Item> for u64 {
+    fn from(item: Item) -> Self {
+        let pack = |kind: Self, lane: u16, slot: u32| {
+            kind << 48 | Self::from(lane) << 32 | Self::from(slot)
+        };
+        match item {
+            Item::Fresh => FRESH,
+            Item::Client { lane, slot } => pack(CLIENT, lane, slot),
+            Item::Both { lane, slot } => pack(BOTH, lane, slot),
+        }
+    }
+}
+
+impl TryFrom<u64> for Item {
+    type Error = NotAnItem;
+
+    fn try_from(number: u64) -> Result<Self, NotAnItem> {
+        let [_, kind, lane_high, lane_low, slot @ ..] = number.to_be_bytes();
+        let lane = u16::from_be_bytes([lane_high, lane_low]);
+        let slot = u32::from_be_bytes(slot);
+        match (number >> 48, u64::from(kind)) {
+            (FRESH, _) if number == FRESH => Ok(Self::Fresh),
+            (CLIENT, CLIENT) => Ok(Self::Client { lane, slot }),
+            (BOTH, BOTH) => Ok(Self::Both { lane, slot }),
+            _ => Err(NotAnItem(number)),
+        }
+    }
 }
 
 impl Item {
@@ -82,6 +121,27 @@ impl ToHeir {
             Self::Estate { .. } => 1,
             Self::Offer { items, .. } => items.iter().map(Item::descriptors).sum(),
             Self::Settled => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_survives_its_number() {
+        let items = [
+            Item::Fresh,
+            Item::Client { lane: 0, slot: 0 },
+            Item::Client { lane: 63, slot: 9 },
+            Item::Both { lane: u16::MAX, slot: u32::MAX },
+        ];
+        for item in items {
+            assert_eq!(Item::try_from(u64::from(item)), Ok(item));
+        }
+        for number in [1, 3 << 48, 257 << 48, u64::MAX] {
+            assert_eq!(Item::try_from(number), Err(NotAnItem(number)));
         }
     }
 }

@@ -58,6 +58,11 @@ impl Pool {
         self.bytes.get(start..start + self.size).expect("the index was given out by allocate")
     }
 
+    fn copy_within(&mut self, from: u32, range: Range<usize>, to: u32) {
+        let (from, to) = (from as usize * self.size, to as usize * self.size);
+        self.bytes.copy_within(from + range.start..from + range.end, to);
+    }
+
     fn get_mut(&mut self, index: u32) -> &mut [u8] {
         let start = index as usize * self.size;
         self.bytes.get_mut(start..start + self.size).expect("the index was given out by allocate")
@@ -173,11 +178,17 @@ impl Areas {
         to
     }
 
-    /// Copies bytes out of a small buffer to a large one.
-    pub fn grow(&mut self, from: Place, range: Range<usize>) -> Place {
-        let index = from.as_small().expect("only a small buffer can grow");
+    /// Copies bytes from wherever they are to the start of a large buffer.
+    pub fn relocate(&mut self, from: Place, direction: Direction, range: Range<usize>) -> Place {
+        if from.is_shared() {
+            return self.keep(from, direction, range, AREA_BYTES);
+        }
         let to = self.large.allocate();
-        copy(self.small.get(index), range, self.large.get_mut(to));
+        if let Some(index) = from.as_small() {
+            copy(self.small.get(index), range, self.large.get_mut(to));
+        } else if let Some(index) = from.as_large() {
+            self.large.copy_within(index, range, to);
+        }
         Place::large(to)
     }
 }

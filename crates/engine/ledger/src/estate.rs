@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mainstay_model::Chain;
@@ -17,13 +18,10 @@ use mainstay_wire::estate::{OFFER_DESCRIPTORS_MAX, OFFERS_OPEN_MAX, ToHeir, ToKe
 use mainstay_wire::frame::{self, MESSAGE_BYTES_MAX};
 use tracing::{debug, warn};
 
-use crate::keeper::KeeperSetup;
+use crate::keeper::{KeeperSetup, vanish};
 use crate::lane::LedgerState;
 use crate::observer::Observer;
 use crate::scan::{Left, borrow};
-
-/// Most connections in one offer: a message of their items stays below the limit.
-const ITEMS_MAX: usize = 253;
 
 const LISTENER: u64 = 0;
 const HEIR: u64 = 1;
@@ -39,6 +37,7 @@ pub(crate) struct Estate<'a> {
     left: VecDeque<Left>,
     open: BTreeMap<u32, Vec<Left>>,
     offers: u32,
+    path: PathBuf,
 }
 
 /// An heir that is taking.
@@ -50,8 +49,8 @@ struct Heir {
 }
 
 impl<'a> Estate<'a> {
-    pub(crate) fn new(setup: &'a KeeperSetup, left: Vec<Left>) -> Self {
-        Self { setup, left: left.into(), open: BTreeMap::new(), offers: 0 }
+    pub(crate) fn new(setup: &'a KeeperSetup, left: Vec<Left>, path: PathBuf) -> Self {
+        Self { setup, left: left.into(), open: BTreeMap::new(), offers: 0, path }
     }
 
     /// Serves heirs until everything is taken, or nobody came for `patience`.
@@ -107,6 +106,8 @@ impl<'a> Estate<'a> {
             }
         }
         if self.is_settled() {
+            // First, so that the heir does not come a second time.
+            vanish(&self.path)?;
             let settled = frame::encode(&ToHeir::Settled).map_err(io::Error::other)?;
             return heir.channel.send(&settled, &[]).map_err(io::Error::other);
         }
@@ -115,7 +116,10 @@ impl<'a> Estate<'a> {
         while !has_ended(&heir)? {
             poller.wait(Some(HEIR_INTERVAL))?;
         }
-        self.receive_answers(&heir)?;
+        if let Err(error) = self.receive_answers(&heir) {
+            // The end of its channel: everything that it said was read.
+            debug!(error = %Chain(&error), "an heir is gone");
+        }
         self.take_back(&heir.ledger);
         result
     }
@@ -172,7 +176,7 @@ impl<'a> Estate<'a> {
         let mut descriptors = 0;
         while let Some(next) = self.left.pop_front() {
             descriptors += next.item.descriptors();
-            if descriptors > OFFER_DESCRIPTORS_MAX || batch.len() >= ITEMS_MAX {
+            if descriptors > OFFER_DESCRIPTORS_MAX {
                 self.left.push_front(next);
                 break;
             }

@@ -5,15 +5,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use mainstay_adopt::{Cursors, Irreconcilable, Known, Place, Span, Window, reconcile};
-use mainstay_os::{Channel, ChannelError, SharedFile, Truth, counts};
+use mainstay_adopt::{Cursors, Flow, Irreconcilable, Known, Place, Span, Window, reconcile};
+use mainstay_os::{Channel, ChannelError, Counts, SharedFile, Truth, counts};
 use mainstay_wire::estate::{Item, ToHeir, ToKeeper};
 use mainstay_wire::frame::{self, FrameError, MESSAGE_BYTES_MAX};
 
 use crate::areas::{Areas, Direction};
 use crate::layout::AREA_BYTES;
 use crate::observer::{ObserveError, Observer};
-use crate::record::Record;
+use crate::record::{BodySent, Record};
 
 /// A claim on what one process left.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub struct Adoptee {
     in_step: bool,
     lane: usize,
     ledger: Arc<Observer>,
+    /// Buffers that its bytes were copied to.
+    taken: Vec<Place>,
 }
 
 /// Why an estate, or one connection of it, could not be adopted.
@@ -94,6 +96,9 @@ pub enum AdoptError {
 
     #[error("cannot ask the kernel what was read and written")]
     Counts { source: io::Error },
+
+    #[error("the kernel keeps no counts of a socket that was being worked on")]
+    Uncounted,
 
     #[error("cannot reconcile the ledger with the kernel")]
     Irreconcilable { source: Irreconcilable },
@@ -186,16 +191,39 @@ impl Claim {
                 in_step,
                 lane,
                 ledger: Arc::clone(ledger),
+                taken: Vec::new(),
             })));
         }
         Ok(left)
     }
 }
 
+/// What the kernel may know of a socket. Where it knows nothing, what happened since the last
+/// note cannot be found out, and is not guessed.
+fn known(socket: &OwnedFd) -> Result<Vec<Known>, AdoptError> {
+    let known =
+        |counts: Counts| Known::Counts(Cursors { read: counts.read, written: counts.written });
+    match counts(socket).map_err(|source| AdoptError::Counts { source })? {
+        Truth::Known(counts) => Ok(vec![known(counts)]),
+        Truth::Either(one, other) => Ok(vec![known(one), known(other)]),
+        Truth::Unknown => Err(AdoptError::Uncounted),
+    }
+}
+
 impl Adoptee {
     /// Brings the record up to the truth, and its bytes into `areas`, in buffers of the
-    /// connection's own.
+    /// connection's own. On an error no buffer is taken.
     pub fn settle(&mut self, areas: &mut Areas) -> Result<(), AdoptError> {
+        let settled = self.settle_parts(areas);
+        if settled.is_err() {
+            for place in self.taken.drain(..) {
+                areas.free(place);
+            }
+        }
+        settled
+    }
+
+    fn settle_parts(&mut self, areas: &mut Areas) -> Result<(), AdoptError> {
         if self.upstream.is_none() {
             self.record.upstream_id = 0;
             self.record.upstream_fd = -1;
@@ -224,28 +252,34 @@ impl Adoptee {
 
     /// Asks the kernel what was done after the last note.
     fn reconcile(&mut self) -> Result<(), AdoptError> {
-        let known = |truth: io::Result<Truth>| match truth {
-            Ok(Truth::Known(counts)) => {
-                Ok(Known::Counts(Cursors { read: counts.read, written: counts.written }))
-            }
-            Ok(Truth::Unknown) => Ok(Known::Nothing),
-            Err(source) => Err(AdoptError::Counts { source }),
+        let clients = known(&self.client)?;
+        let upstreams = match &self.upstream {
+            Some(upstream) => known(upstream)?,
+            None => vec![Known::Nothing],
         };
-        let client = known(counts(&self.client))?;
-        let upstream = match &self.upstream {
-            Some(upstream) => known(counts(upstream))?,
-            None => Known::Nothing,
-        };
-        let room = |flow: &mainstay_adopt::Flow| {
+        let room = |flow: &Flow| {
             let (place, offset) = flow.landing();
             u32::try_from(Areas::capacity(place)).unwrap_or(u32::MAX).saturating_sub(offset)
         };
-        reconcile(&mut self.record.streams, client, upstream, room)
-            .map_err(|source| AdoptError::Irreconcilable { source })
+        let before = self.record.streams;
+        let mut result = Err(Irreconcilable::Behind);
+        for &client in &clients {
+            for &upstream in &upstreams {
+                if result.is_err() {
+                    result = reconcile(&mut self.record.streams, client, upstream, room);
+                }
+            }
+        }
+        result.map_err(|source| AdoptError::Irreconcilable { source })?;
+        let sent = self.record.streams.upstream.written - before.upstream.written;
+        if sent > before.request.ahead.len() as u64 {
+            self.record.body_sent = BodySent::Something;
+        }
+        Ok(())
     }
 
     fn span(
-        &self,
+        &mut self,
         areas: &mut Areas,
         span: Span,
         direction: Direction,
@@ -257,7 +291,7 @@ impl Adoptee {
     }
 
     fn window(
-        &self,
+        &mut self,
         areas: &mut Areas,
         window: Window,
         direction: Direction,
@@ -272,7 +306,7 @@ impl Adoptee {
 
     /// Copies bytes out of the ledger that was left into a new buffer.
     fn bytes(
-        &self,
+        &mut self,
         areas: &mut Areas,
         place: Place,
         direction: Direction,
@@ -296,12 +330,12 @@ impl Adoptee {
             return Err(AdoptError::BytesMissing);
         }
         let to = areas.allocate(end - start);
+        self.taken.push(to);
         let target = areas.at_mut(to, direction).get_mut(..end - start);
         let target = target.ok_or(AdoptError::BytesMissing)?;
         if self.ledger.copy(area.start + start, target) {
             Ok(to)
         } else {
-            areas.free(to);
             Err(AdoptError::BytesMissing)
         }
     }

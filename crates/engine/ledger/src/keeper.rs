@@ -15,7 +15,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mainstay_model::Chain;
@@ -91,10 +91,16 @@ pub(crate) fn offer(setup: &KeeperSetup) -> io::Result<()> {
     debug!(pid = setup.pid, connections = left.len(), "keeper offers connections");
     let path = setup.directory.join(format!("{}.{}", setup.name, setup.pid));
     let listener = ChannelListener::bind(&path)?;
-    let result = Estate::new(setup, left).settle(&listener, setup.patience);
-    match std::fs::remove_file(&path) {
+    let result = Estate::new(setup, left, path.clone()).settle(&listener, setup.patience);
+    vanish(&path)?;
+    result
+}
+
+/// Takes an estate's address away: nobody needs to come any more.
+pub(crate) fn vanish(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => result,
+        _ => Ok(()),
     }
 }
 

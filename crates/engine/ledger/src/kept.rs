@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mainstay_os::{
-    Event, Interest, Keeper, MemoryError, Poller, SharedFile, make_keeper, watch_fatal_signals,
+    Event, Interest, Keeper, MemoryError, Poller, SharedFile, make_keeper, reserve_descriptors,
+    watch_fatal_signals,
 };
 
 use crate::keeper::{KeeperSetup, keep, offer};
@@ -23,6 +24,8 @@ pub struct KeptSetup {
     /// How long an estate waits for an heir.
     pub patience: Duration,
     pub adoption: Adoption,
+    /// Descriptors that the process may come to hold.
+    pub descriptors: u64,
 }
 
 /// Whether connections outlive their process.
@@ -41,6 +44,9 @@ pub enum KeepError {
 
     #[error("cannot make an event")]
     Event { source: io::Error },
+
+    #[error("cannot make room for descriptors")]
+    Descriptors { source: io::Error },
 
     #[error("cannot make the keeper")]
     Keeper { source: io::Error },
@@ -61,6 +67,8 @@ pub struct Kept {
 impl Kept {
     /// Makes the ledger and the keeper. To be called before any thread exists.
     pub fn start(setup: KeptSetup) -> Result<Self, KeepError> {
+        reserve_descriptors(setup.descriptors)
+            .map_err(|source| KeepError::Descriptors { source })?;
         let pid = std::process::id();
         let file = SharedFile::create(setup.name, setup.layout.bytes())
             .map_err(|source| KeepError::Ledger { source })?;

@@ -159,6 +159,7 @@ impl LaneLedger {
 
     /// Notes that `slot` is being worked on from here.
     pub fn enter(&self, slot: u32) {
+        self.beat();
         self.word(lane::IN_STEP).store(u64::from(slot) + 1, Ordering::Release);
     }
 
@@ -180,9 +181,9 @@ impl LaneLedger {
         Some(self.untouched - 1)
     }
 
-    /// Whether there is a free slot.
-    pub const fn has_room(&self) -> bool {
-        !self.freed.is_empty() || (self.untouched as usize) < self.capacity
+    /// How many slots are free.
+    pub const fn room(&self) -> usize {
+        self.freed.len() + self.capacity - self.untouched as usize
     }
 
     /// How many connections the lane can have open.
@@ -190,7 +191,8 @@ impl LaneLedger {
         self.capacity
     }
 
-    /// Gives a slot back. Its buffers are to be given back before.
+    /// Gives a slot back. Its buffers are to be given back after: until here the ledger speaks
+    /// of them.
     pub fn free(&mut self, slot: u32) {
         self.commit(slot, &Record::FREE);
         self.freed.push(slot);

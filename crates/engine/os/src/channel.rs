@@ -151,7 +151,13 @@ impl Channel {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let limit = buffer.len();
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let message = match recvmsg(&self.0, &mut [IoSliceMut::new(buffer)], &mut control, flags) {
+        let mut received = recvmsg(&self.0, &mut [IoSliceMut::new(buffer)], &mut control, flags);
+        if matches!(received, Err(Errno::CONNRESET)) {
+            // The peer left messages of ours unread, which is told once; what it had sent
+            // before is still there.
+            received = recvmsg(&self.0, &mut [IoSliceMut::new(buffer)], &mut control, flags);
+        }
+        let message = match received {
             Ok(message) => message,
             Err(Errno::AGAIN) => return Ok(None),
             Err(Errno::CONNRESET | Errno::PIPE) => return Err(ChannelError::Closed),

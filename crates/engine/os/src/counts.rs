@@ -23,7 +23,10 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
     Known(Counts),
-    /// Not TCP (the kernel keeps no counts), or a connection that was reset.
+    /// The connection is closed, and whether the peer's FIN is among what was received cannot
+    /// be seen any more: the first if it is, the second if not.
+    Either(Counts, Counts),
+    /// Not TCP: the kernel keeps no counts.
     Unknown,
 }
 
@@ -45,11 +48,18 @@ pub fn counts(socket: impl AsFd) -> io::Result<Truth> {
         {
             continue;
         }
-        let fin = u64::from(has_received_fin(after.tcpi_state));
-        let read = after.tcpi_bytes_received.saturating_sub(fin).saturating_sub(unread);
+        let read = after.tcpi_bytes_received.saturating_sub(unread);
+        let own_fin = u64::from(has_unsent_fin(after.tcpi_state, after.tcpi_notsent_bytes));
         let written = (after.tcpi_bytes_sent - after.tcpi_bytes_retrans)
-            .saturating_add(after.tcpi_notsent_bytes.into());
-        return Ok(Truth::Known(Counts { read, written }));
+            .saturating_add(after.tcpi_notsent_bytes.into())
+            .saturating_sub(own_fin);
+        let without = Counts { read, written };
+        let with = Counts { read: read.saturating_sub(1), written };
+        return Ok(match after.tcpi_state {
+            TCP_CLOSE => Truth::Either(with, without),
+            TCP_TIME_WAIT | TCP_CLOSE_WAIT | TCP_LAST_ACK | TCP_CLOSING => Truth::Known(with),
+            _ => Truth::Known(without),
+        });
     }
     Ok(Truth::Unknown)
 }
@@ -59,10 +69,17 @@ pub fn cookie(socket: impl AsFd) -> io::Result<u64> {
     Ok(sockopt::socket_cookie(socket)?)
 }
 
-/// Whether the peer's FIN has been taken into the sequence space: `TCP_TIME_WAIT`,
-/// `TCP_CLOSE`, `TCP_CLOSE_WAIT`, `TCP_LAST_ACK`, `TCP_CLOSING`.
-const fn has_received_fin(state: u8) -> bool {
-    matches!(state, 6 | 7 | 8 | 9 | 11)
+// States of a connection (linux/tcp_states.h).
+const TCP_FIN_WAIT1: u8 = 4;
+const TCP_TIME_WAIT: u8 = 6;
+const TCP_CLOSE: u8 = 7;
+const TCP_CLOSE_WAIT: u8 = 8;
+const TCP_LAST_ACK: u8 = 9;
+const TCP_CLOSING: u8 = 11;
+
+/// Whether our own FIN is among what was not sent yet: it counts one there.
+const fn has_unsent_fin(state: u8, unsent: u32) -> bool {
+    unsent > 0 && matches!(state, TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSING)
 }
 
 fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
@@ -96,7 +113,7 @@ mod tests {
     fn known(socket: &TcpStream) -> Counts {
         match counts(socket).unwrap() {
             Truth::Known(counts) => counts,
-            Truth::Unknown => panic!("a TCP socket has counts"),
+            Truth::Either(..) | Truth::Unknown => panic!("an open TCP socket has counts"),
         }
     }
 

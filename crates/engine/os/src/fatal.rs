@@ -8,8 +8,8 @@
 //!
 //! 1. The handler only stores to memory, writes to an event and raises: each is allowed in a
 //!    handler (signal-safety(7)).
-//! 2. `lane` is noted only when the process itself is at fault: a signal that another
-//!    process sent says nothing about the connection that was being worked on.
+//! 2. A signal that another process sent is not noted as our own fault: it says nothing about
+//!    the connection that was being worked on.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

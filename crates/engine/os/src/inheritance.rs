@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::process::own_descriptors;
 
@@ -47,5 +47,10 @@ impl Inheritance {
         // SAFETY: it was open when `self` was made, nobody else uses this table (the
         // constructor's condition), and it is taken once.
         Some(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    /// Gives one back that turned out to be something else than was looked for.
+    pub fn give_back(&mut self, descriptor: OwnedFd) {
+        self.left.insert(descriptor.into_raw_fd());
     }
 }

@@ -34,7 +34,7 @@ pub use event::Event;
 pub use fatal::{FatalNote, watch_fatal_signals};
 pub use inheritance::Inheritance;
 pub use keeper::{Keeper, make_keeper};
-pub use limits::{allow_core_dumps, pin_thread, raise_descriptor_limit};
+pub use limits::{allow_core_dumps, pin_thread, raise_descriptor_limit, reserve_descriptors};
 pub use listen::{
     BindError, Connecting, Endpoint, accept, bind, connect, connected, end_writing, local_endpoint,
     peer_address,

@@ -28,6 +28,21 @@ impl fmt::Display for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether a connection whose own end is `local` came in at this listening address.
+    pub fn covers(&self, local: &Self) -> bool {
+        match (self, local) {
+            (Self::Tcp(listener), Self::Tcp(local)) => {
+                listener.port() == local.port()
+                    && (listener.ip().is_unspecified()
+                        || listener.ip().to_canonical() == local.ip().to_canonical())
+            }
+            (Self::Unix(listener), Self::Unix(local)) => listener == local,
+            (Self::Tcp(_), Self::Unix(_)) | (Self::Unix(_), Self::Tcp(_)) => false,
+        }
+    }
+}
+
 /// Why an address could not be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {endpoint}")]
@@ -181,6 +196,17 @@ mod tests {
         assert_eq!(peer, Some(client.local_addr().unwrap()));
         assert_eq!(local_endpoint(&socket).unwrap(), Some(Endpoint::Tcp(address)));
         assert_eq!(peer_address(&socket).unwrap(), Some(client.local_addr().unwrap()));
+    }
+
+    #[test]
+    fn a_connection_is_known_by_the_listener_it_came_in_at() {
+        let tcp = |text: &str| Endpoint::Tcp(text.parse().unwrap());
+        assert!(tcp("0.0.0.0:80").covers(&tcp("192.0.2.1:80")));
+        assert!(tcp("[::]:80").covers(&tcp("192.0.2.1:80")));
+        assert!(tcp("127.0.0.1:80").covers(&tcp("[::ffff:127.0.0.1]:80")));
+        assert!(!tcp("127.0.0.1:80").covers(&tcp("127.0.0.1:81")));
+        assert!(!tcp("127.0.0.1:80").covers(&tcp("127.0.0.2:80")));
+        assert!(!tcp("127.0.0.1:80").covers(&Endpoint::Unix("/run/a".into())));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mainstay_ledger::{Counter, Record};
 use mainstay_model::ListenerId;
 use mainstay_os::{ChannelError, Interest, accept, cookie, peer_address};
 use mainstay_wire::frame::DESCRIPTORS_MAX;
-use mainstay_wire::lane::decode;
+use mainstay_wire::lane::{HANDOFF_MAX, decode};
 use tracing::{debug, warn};
 
 use crate::connection::{Connection, Gone, Queued, Watch};
@@ -37,6 +37,16 @@ pub(crate) enum Accepting {
     On,
     /// It was told to, and has no room.
     Full,
+}
+
+/// Whether a lane receives handoffs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handing {
+    On,
+    /// There is no room for another.
+    Full,
+    /// The channel has ended.
+    Over,
 }
 
 impl Lane {
@@ -71,6 +81,13 @@ impl Lane {
         if self.accepting == Accepting::Full {
             self.start_accepting();
         }
+        if self.handing == Handing::Full && self.ledger.room() >= HANDOFF_MAX {
+            let token = Token::Handoffs.pack();
+            match self.poller.add(&self.handoffs, token, Interest::ReadLevel) {
+                Ok(()) => self.handing = Handing::On,
+                Err(error) => warn!(%error, "cannot watch for handoffs"),
+            }
+        }
     }
 
     /// Accepts from one listener.
@@ -81,7 +98,7 @@ impl Lane {
             if self.accepting != Accepting::On {
                 return;
             }
-            if !self.ledger.has_room() {
+            if self.ledger.room() == 0 {
                 self.stop_accepting(Accepting::Full);
                 return;
             }
@@ -89,9 +106,10 @@ impl Lane {
                 Ok(Some((client, peer))) => self.open(client, peer, ListenerId(id)),
                 Ok(None) => return,
                 Err(error) => {
-                    // Out of descriptors, most likely: the queue holds, and the next event
-                    // or tick tries again.
+                    // Out of descriptors, most likely: the queue holds, and it is tried again
+                    // when a connection has ended, or in a second.
                     warn!(listener = id, %error, "cannot accept a connection");
+                    self.stop_accepting(Accepting::Full);
                     return;
                 }
             }
@@ -102,8 +120,11 @@ impl Lane {
     pub(crate) fn receive_handoffs(&mut self) {
         let mut buffer = [0; 2 * DESCRIPTORS_MAX];
         loop {
-            if !self.ledger.has_room() {
-                // What is queued stays queued; the tick looks again.
+            if self.ledger.room() < HANDOFF_MAX {
+                // What is queued stays queued, and holds the master back.
+                if self.handing == Handing::On {
+                    self.forget_handoffs(Handing::Full);
+                }
                 return;
             }
             let message = match self.handoffs.receive(&mut buffer) {
@@ -111,9 +132,7 @@ impl Lane {
                 Ok(None) => return,
                 Err(ChannelError::Closed) => {
                     // Nobody can hand over any more; looking again would never end.
-                    if let Err(error) = self.poller.remove(&self.handoffs) {
-                        debug!(%error, "a closed channel was not watched");
-                    }
+                    self.forget_handoffs(Handing::Over);
                     return;
                 }
                 Err(error) => {
@@ -132,6 +151,13 @@ impl Lane {
             for (client, listener) in message.descriptors.into_iter().zip(listeners) {
                 self.take_in(client, listener);
             }
+        }
+    }
+
+    fn forget_handoffs(&mut self, state: Handing) {
+        self.handing = state;
+        if let Err(error) = self.poller.remove(&self.handoffs) {
+            debug!(%error, "the lane's channel was not watched");
         }
     }
 
@@ -162,6 +188,7 @@ impl Lane {
     /// Begins to serve a connection.
     fn open(&mut self, client: OwnedFd, peer: Option<SocketAddr>, listener: ListenerId) {
         if let Some(connection) = self.begin(client, peer, listener) {
+            self.note_id(connection.record.id);
             let slot = connection.slot;
             self.install(connection);
             self.work_on(slot, |_, _| Ok(()));

@@ -6,7 +6,7 @@ use mainstay_adopt::Cursors;
 use mainstay_http::{Mark, Phase};
 use mainstay_ledger::{Adoptee, Counter, Left, Receipt};
 use mainstay_model::{Chain, ListenerId};
-use mainstay_os::{Endpoint, Interest, cookie, local_endpoint};
+use mainstay_os::{Interest, cookie, local_endpoint};
 use mainstay_wire::pair::Adopted;
 use tracing::{debug, warn};
 
@@ -28,10 +28,16 @@ impl Lane {
         for left in left {
             match left {
                 Left::Fresh(client) => {
-                    adopted.fresh += 1;
-                    self.adopt_fresh(client);
+                    if cookie(&client).is_ok_and(|id| self.ids().insert(id)) {
+                        adopted.fresh += 1;
+                        self.adopt_fresh(client);
+                    }
                 }
-                Left::Noted(adoptee) => self.adopt(adoptee, &mut adopted),
+                Left::Noted(adoptee) => {
+                    if self.ids().insert(adoptee.record.id) {
+                        self.adopt(adoptee, &mut adopted);
+                    }
+                }
             }
         }
         if let Err(error) = receipt.give() {
@@ -41,13 +47,8 @@ impl Lane {
         adopted
     }
 
-    /// A connection that was accepted and of which nothing was noted: it begins here, unless
-    /// it is one of ours.
+    /// A connection that was accepted and of which nothing was noted: it begins here.
     fn adopt_fresh(&mut self, client: OwnedFd) {
-        let Ok(id) = cookie(&client) else { return };
-        if self.has_connection(id) {
-            return;
-        }
         let Some(listener) = self.listener_of(&client) else {
             debug!("a connection of no listener was left, it is closed");
             return;
@@ -57,24 +58,20 @@ impl Lane {
 
     fn listener_of(&self, client: &OwnedFd) -> Option<ListenerId> {
         let local = local_endpoint(client).ok().flatten()?;
-        let index = self.settings.listeners.iter().position(|listener| {
-            match (&listener.endpoint, &local) {
-                (Endpoint::Tcp(listener), Endpoint::Tcp(local)) => {
-                    listener.port() == local.port()
-                        && (listener.ip().is_unspecified()
-                            || listener.ip().to_canonical() == local.ip().to_canonical())
-                }
-                (Endpoint::Unix(listener), Endpoint::Unix(local)) => listener == local,
-                (Endpoint::Tcp(_), Endpoint::Unix(_)) | (Endpoint::Unix(_), Endpoint::Tcp(_)) => {
-                    false
-                }
-            }
-        });
+        let index =
+            self.settings.listeners.iter().position(|listener| listener.endpoint.covers(&local));
         index.and_then(|index| u16::try_from(index).ok()).map(ListenerId)
     }
 
     fn adopt(&mut self, mut adoptee: Box<Adoptee>, adopted: &mut Adopted) {
+        let Some(slot) = self.ledger.allocate() else {
+            adopted.closed += 1;
+            self.ledger.count(Counter::AdoptedClosed, 1);
+            warn!(limit = self.ledger.capacity(), "no room for a connection, it is closed");
+            return;
+        };
         if let Err(error) = adoptee.settle(&mut self.ledger.areas) {
+            self.ledger.free(slot);
             adopted.closed += 1;
             self.ledger.count(Counter::AdoptedClosed, 1);
             warn!(
@@ -84,12 +81,6 @@ impl Lane {
             );
             return;
         }
-        let Some(slot) = self.ledger.allocate() else {
-            adopted.closed += 1;
-            self.ledger.count(Counter::AdoptedClosed, 1);
-            warn!(limit = self.ledger.capacity(), "no room for a connection, it is closed");
-            return;
-        };
         let Adoptee { mut record, client, upstream, suspect, .. } = *adoptee;
         record.client_fd = client.as_raw_fd();
         let age = self.next_age(slot);
@@ -165,7 +156,7 @@ impl Lane {
             let window = connection.record.streams.request.window;
             connection.change().streams.request = mainstay_adopt::Flow::EMPTY;
             self.release(window.place);
-            connection.change().begun = self.now.micros();
+            self.start_anew(connection);
         }
         connection.change().exchange.client_persists = Mark::No;
         let plea = Plea::new(502, "the request could not be completed");

@@ -87,11 +87,14 @@ impl Lane {
 
     /// Looks at a connection whose entry in the wheel has fired.
     pub(crate) fn look_at_deadline(&mut self, entry: Entry) {
+        let now = self.now;
         let Some(connection) = self.connection_mut(entry.slot, entry.age) else { return };
-        // An entry that was overtaken by an earlier one.
+        // Another entry, put in since, is due earlier or later: that one counts.
+        if connection.armed.is_some_and(|armed| armed > now) {
+            return;
+        }
         connection.armed = None;
         let late = connection.deadline;
-        let now = self.now;
         self.work_on(
             entry.slot,
             |lane, connection| {
@@ -110,6 +113,7 @@ impl Lane {
         match wait_of(connection) {
             Wait::NextRequest | Wait::Farewell => Err(Gone::Complete),
             Wait::RestOfHead => {
+                self.start_anew(connection);
                 connection.change().exchange.client_persists = Mark::No;
                 self.answer_or_close(
                     connection,

@@ -18,7 +18,8 @@ impl Lane {
         if connection.record.streams.response.output() > 0 {
             return Ok(Progress::None);
         }
-        if connection.record.exchange.phase == Phase::Tunnel {
+        let tunnel = connection.record.exchange.phase == Phase::Tunnel;
+        if tunnel {
             self.end_halves(connection);
         }
         match connection.record.exchange.next() {
@@ -27,7 +28,9 @@ impl Lane {
                 self.next_request(connection)?;
                 Ok(Progress::Made)
             }
-            Next::Close if connection.record.streams.request.output() > 0 => Ok(Progress::None),
+            Next::Close if tunnel && connection.record.streams.request.output() > 0 => {
+                Ok(Progress::None)
+            }
             Next::Close if client_may_be_sending(connection) => self.linger(connection),
             Next::Close => Err(Gone::Complete),
             Next::Linger => self.linger(connection),
@@ -63,14 +66,22 @@ impl Lane {
         record.head = Span::EMPTY;
         record.streams.request.ahead = Span::EMPTY;
         record.streams.response = Flow::EMPTY;
+        // What of the body no server took is not the next request's.
+        record.streams.request.window.start = record.streams.request.window.ready;
         record.begun = 0;
         self.release(head);
         self.release(response);
+        self.tidy(connection, Direction::Request);
         connection.raw = Raw::New;
         connection.moved = self.now;
+        connection.since = self.now;
         self.commit(connection);
         self.keep_upstream(kept);
-        if self.is_stopping() { Err(Gone::Complete) } else { Ok(()) }
+        match (self.is_stopping(), client_may_be_sending(connection)) {
+            (false, _) => Ok(()),
+            (true, false) => Err(Gone::Complete),
+            (true, true) => self.linger(connection).map(drop),
+        }
     }
 
     /// Keeps a socket for another exchange, once the ledger does not speak of it any more.
@@ -90,7 +101,8 @@ impl Lane {
             && exchange.sink == Sink::Upstream
             && connection.record.streams.request.output() == 0
             && connection.record.streams.response.window.is_empty()
-            && connection.upstream.is_some_and(|link| !link.is.ended);
+            // Bytes that nobody asked for would be taken for the next response.
+            && connection.upstream.is_some_and(|link| !link.is.ended && !link.is.readable);
         if !clean {
             self.drop_upstream(connection);
             return None;

@@ -1,6 +1,6 @@
 //! The loop of one worker thread.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use mainstay_model::{ListenerId, Timestamp};
 use mainstay_os::{Channel, Event, Interest, Poller, Ready, now};
 use mainstay_wire::pair::Adopted;
 
-use crate::accept::{Accepting, Listening};
+use crate::accept::{Accepting, Handing, Listening};
 use crate::access_log::AccessLog;
 use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::pool::{Owner, Upstreams};
@@ -27,6 +27,8 @@ use crate::wheel::{Entry, Wheel};
 const EVENTS_MAX: usize = 512;
 /// How often a lane looks at its deadlines, and shows that it is alive.
 const TICK: Duration = Duration::from_millis(50);
+/// Connections that get another turn between two looks at the poller.
+const RUNS_MAX: usize = 64;
 /// How often it does what can wait.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -121,6 +123,7 @@ pub struct Lane {
     pub(crate) handoffs: Channel,
     pub(crate) listeners: Vec<Listening>,
     pub(crate) accepting: Accepting,
+    pub(crate) handing: Handing,
     connections: Vec<Berth>,
     pub(crate) upstreams: Upstreams,
     /// By upstream.
@@ -140,6 +143,8 @@ pub struct Lane {
     reports: Sender<(usize, Report)>,
     report_raised: Arc<Event>,
     index: usize,
+    /// The connections that are here; kept only while estates are being taken over.
+    ids: Option<HashSet<u64>>,
     swept: Timestamp,
     due: Vec<Entry>,
 }
@@ -185,6 +190,7 @@ impl Lane {
             handoffs: setup.handoffs,
             listeners: Vec::new(),
             accepting: Accepting::Off,
+            handing: Handing::On,
             connections: Vec::new(),
             wheel: Wheel::new(now),
             runnable: VecDeque::new(),
@@ -199,6 +205,7 @@ impl Lane {
             reports: setup.reports,
             report_raised: setup.report_raised,
             index: setup.index,
+            ids: None,
             swept: now,
             due: Vec::new(),
         };
@@ -331,7 +338,7 @@ impl Lane {
     }
 
     fn run_runnable(&mut self) {
-        for _ in 0..self.runnable.len() {
+        for _ in 0..self.runnable.len().min(RUNS_MAX) {
             let Some((slot, age)) = self.runnable.pop_front() else { return };
             if let Some(connection) = self.connection_mut(slot, age) {
                 connection.queued = Queued::No;
@@ -351,6 +358,7 @@ impl Lane {
             return;
         }
         self.swept = self.now;
+        self.ids = None;
         self.flush_log();
         self.follow_log();
         let limit = self.settings.timeouts.upstream_idle;
@@ -358,7 +366,7 @@ impl Lane {
             drop(socket);
         }
         self.ledger.set_gauge(Counter::Pooled, self.upstreams.idle_count() as u64);
-        self.receive_handoffs();
+        self.resume_accepting();
     }
 
     /// One step of a connection: `act`, then as far as it gets.
@@ -438,10 +446,17 @@ impl Lane {
         place.connection.as_deref_mut().filter(|connection| connection.age == age)
     }
 
-    /// Whether a connection with this id is here.
-    pub(crate) fn has_connection(&self, id: u64) -> bool {
-        let connections = self.connections.iter().filter_map(|place| place.connection.as_ref());
-        connections.into_iter().any(|connection| connection.record.id == id)
+    /// Notes a new connection's id, if anybody will ask for it.
+    pub(crate) fn note_id(&mut self, id: u64) {
+        if let Some(ids) = &mut self.ids {
+            ids.insert(id);
+        }
+    }
+
+    /// The ids of the connections that are here, for as long as estates are being taken over.
+    pub(crate) fn ids(&mut self) -> &mut HashSet<u64> {
+        let connections = self.connections.iter().filter_map(|berth| berth.connection.as_ref());
+        self.ids.get_or_insert_with(|| connections.map(|connection| connection.record.id).collect())
     }
 
     fn open_connections(&self) -> usize {

@@ -58,6 +58,10 @@ impl Lane {
         let area = self.ledger.areas.at_mut(place, direction);
         let area = area.get_mut(offset as usize..).unwrap_or_default();
         let room = area.len();
+        if room == 0 {
+            // Zero bytes would be taken for the end.
+            return Filled::Blocked;
+        }
         let result = match source(connection, &self.upstreams, direction) {
             Some(socket) => rustix::io::read(socket, area),
             None => return Filled::Failed,
@@ -185,11 +189,12 @@ impl Lane {
     fn make_room(&mut self, connection: &mut Connection, direction: Direction) {
         let window = flow(connection, direction).window;
         let full = window.end as usize >= Areas::capacity(window.place);
-        if window.place.as_small().is_none() || !full {
+        let gains = window.place.as_small().is_some() || window.start > 0;
+        if window.place.is_none() || !full || !gains {
             return;
         }
         let range = window.start as usize..window.end as usize;
-        let place = self.ledger.areas.grow(window.place, range);
+        let place = self.ledger.areas.relocate(window.place, direction, range);
         let Window { start, ready, end, .. } = window;
         flow_mut(connection, direction).window =
             Window { place, start: 0, ready: ready - start, end: end - start };

@@ -99,8 +99,7 @@ impl Lane {
     }
 
     fn begin_request(&mut self, connection: &mut Connection) -> Result<Progress, Gone> {
-        self.requests = self.requests.wrapping_add(1);
-        let id = [self.seed, self.requests];
+        let id = self.next_id();
         match self.read_request(connection, id) {
             Read::Partial => return Ok(Progress::None),
             Read::Refused(refusal) => {
@@ -136,6 +135,18 @@ impl Lane {
             }
         }
         Ok(Progress::Made)
+    }
+
+    /// The name of the next exchange: no other has it, here or elsewhere.
+    fn next_id(&mut self) -> [u64; 2] {
+        self.requests = self.requests.wrapping_add(1);
+        [self.seed, self.requests]
+    }
+
+    /// Notes the beginning of an exchange whose request cannot be read.
+    pub(crate) fn start_anew(&mut self, connection: &mut Connection) {
+        let id = self.next_id();
+        self.start(connection, Exchange::WAITING, id);
     }
 
     /// Notes the beginning of an exchange.

@@ -15,7 +15,7 @@ use crate::relay::{Filled, WriteFailed};
 use crate::upstream::Failure;
 
 /// Turns of one step, so that a fast connection does not starve the others: with full areas
-/// this is a megabyte.
+/// this is two megabytes.
 const TURNS_MAX: u32 = 16;
 
 impl Lane {
@@ -138,7 +138,11 @@ fn wants_request(connection: &Connection) -> bool {
     let record = &connection.record;
     let flow = &record.streams.request;
     match record.exchange.phase {
-        Phase::Waiting => record.streams.response.output() == 0,
+        // What is here is tried first: it may be whole requests.
+        Phase::Waiting => {
+            record.streams.response.output() == 0
+                && (flow.window.raw_len() == 0 || connection.raw == Raw::Seen)
+        }
         Phase::Lingering => true,
         Phase::Answering => false,
         Phase::Exchanging | Phase::Tunnel => {

@@ -89,6 +89,7 @@ impl Lane {
     /// Gives the request, or the tunnel, to the next server; answers if there is none.
     pub(crate) fn give_to_server(&mut self, connection: &mut Connection) -> Result<(), Gone> {
         let upstream = self.upstream_of_record(&connection.record);
+        connection.moved = self.now;
         while connection.record.tries < TRIES_MAX {
             let Some(turns) = self.turns.get_mut(upstream) else { break };
             let Some(server) = turns.next(self.now) else { break };
@@ -249,8 +250,13 @@ impl Lane {
             return Err(Gone::UpstreamBroke);
         }
         // Bytes of an answer that will never be whole.
-        let window = record.streams.response.window;
+        let Flow { ahead, window, .. } = record.streams.response;
+        if ahead.start > 0 && !ahead.is_empty() {
+            // Half of an interim response is out: nothing can follow it.
+            return Err(Gone::UpstreamBroke);
+        }
         connection.change().streams.response = Flow::EMPTY;
+        self.release(ahead.place);
         self.release(window.place);
         if may_repeat(connection, failure) {
             let record = connection.change();
@@ -273,9 +279,6 @@ impl Lane {
         &mut self,
         connection: &mut Connection,
     ) -> Result<Progress, Gone> {
-        if connection.record.exchange.phase == Phase::Tunnel {
-            return Err(Gone::UpstreamBroke);
-        }
         connection.change().exchange.upstream_stopped_reading();
         if let Some(link) = &mut connection.upstream {
             link.is.readable = true;

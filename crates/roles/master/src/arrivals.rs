@@ -10,7 +10,7 @@ use mainstay_os::{Channel, ChannelListener, Event as OsEvent, Pidfd, SharedFile,
 use mainstay_pair::{Event, Lease, Limits};
 use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::message::{receive, send};
 use crate::pulse::Pulse;
@@ -196,9 +196,10 @@ impl Master {
 
     fn report_adoption(&mut self, slot: Slot, adopted: Adopted) {
         let Adopted { from_pid, connections, fresh, closed, suspects, micros } = adopted;
-        info!(
+        // The worker has said so at a higher level.
+        debug!(
             %slot, from_pid, connections, fresh, closed, suspects, micros,
-            "connections adopted"
+            "worker adopted"
         );
         if suspects > 0 {
             warn!(

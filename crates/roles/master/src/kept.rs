@@ -7,6 +7,9 @@ use anyhow::Context as _;
 use mainstay_config::{Host, host};
 use mainstay_ledger::{Adoption, Kept, KeptSetup, Layout};
 
+/// Descriptors that it may come to hold while it hands over.
+const DESCRIPTORS: u64 = 4096;
+
 /// Makes the keeper. Before any thread exists.
 pub(crate) fn start(host: &Host) -> anyhow::Result<Kept> {
     let adoption = match host.pair.adoption {
@@ -19,6 +22,7 @@ pub(crate) fn start(host: &Host) -> anyhow::Result<Kept> {
         directory: host.run.join("keepers"),
         patience: host.pair.keep_timeout,
         adoption,
+        descriptors: DESCRIPTORS,
     })
     .context("cannot be kept")
 }

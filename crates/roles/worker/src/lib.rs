@@ -35,6 +35,9 @@ use tracing::info;
 use crate::control::{Control, Ending};
 use crate::lanes::Lanes;
 
+/// Descriptors that are not a connection's: idle upstream connections, listeners, channels.
+const DESCRIPTORS_BESIDE: u64 = 1024;
+
 /// What a worker is told on its command line.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -60,6 +63,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         directory: settings.keepers(),
         patience: settings.host.pair.keep_timeout,
         adoption: settings.adoption(),
+        // A connection has two sockets.
+        descriptors: (layout.lanes * layout.slots * 2) as u64 + DESCRIPTORS_BESIDE,
     })?;
     if settings.host.state.join(".slavedumpcore").exists() {
         allow_core_dumps().context("cannot allow core dumps")?;

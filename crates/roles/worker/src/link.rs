@@ -27,7 +27,7 @@ enum State {
 }
 
 /// How often a process that is away is looked for.
-const SEARCH: std::time::Duration = std::time::Duration::from_millis(10);
+const SEARCH: std::time::Duration = std::time::Duration::from_millis(2);
 
 impl Link {
     /// A link that has yet to be made.

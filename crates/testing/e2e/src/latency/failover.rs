@@ -103,8 +103,9 @@ pub(super) fn adopt(options: &Options, death: Signal, name: &str) -> anyhow::Res
 /// micros=950`, in text or in JSON.
 fn sum_of_adopted(log: &str) -> (u64, Duration) {
     let number = |line: &str, name: &str| -> Option<u64> {
-        let (_, rest) = line.split_once(name)?;
-        let rest = rest.trim_start_matches(['"', '=', ':', ' ']);
+        let (_, rest) = line
+            .split_once(&format!("{name}="))
+            .or_else(|| line.split_once(&format!("\"{name}\":")))?;
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         rest.get(..end)?.parse().ok()
     };
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn adoptions_are_found_in_text_and_in_json() {
-        let log = "INFO adopted connections=7 micros=950\n\
+        let log = "INFO connections adopted connections=7 micros=950\n\
                    INFO listening connections=9\n\
                    {\"message\":\"adopted\",\"connections\":3,\"micros\":50}\n";
         assert_eq!(sum_of_adopted(log), (10, Duration::from_millis(1)));
