@@ -275,7 +275,7 @@ fn read_pair(file: &mut Section<'_>) -> Pair {
 fn read_restart(file: &mut Section<'_>) -> Restart {
     let mut section = file.table("restart", "[restart]");
     let delay_min =
-        section.placed("delay_min", Duration::from_millis(1), |entry| entry.duration(&DURATIONS));
+        section.placed("delay_min", Duration::from_millis(10), |entry| entry.duration(&DURATIONS));
     // If that was a problem, every longer delay is right.
     let delay_min = delay_min.map_or(*DURATIONS.start(), Spanned::into_inner);
     let delay_max = section.duration(

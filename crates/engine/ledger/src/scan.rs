@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
+use mainstay_http::Phase;
 use mainstay_os::{
     Channel, ChannelError, Endpoint, Inheritance, SharedFile, close_listener, cookie,
     local_endpoint, peer_address, refuse_more,
@@ -21,10 +22,24 @@ use mainstay_wire::frame::MESSAGE_BYTES_MAX;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use crate::observer::Observer;
+use crate::record::Record;
+
+/// Which connections are offered first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Urgency {
+    /// Somebody waits.
+    Waiting,
+    /// Nobody does yet.
+    Idle,
+    /// After everything with a record: a connection that another keeper offers with its record
+    /// must not begin anew.
+    Fresh,
+}
 
 /// One connection that was left, with its descriptors.
 #[derive(Debug)]
 pub(crate) struct Left {
+    pub(crate) urgency: Urgency,
     pub(crate) id: u64,
     pub(crate) item: Item,
     pub(crate) client: OwnedFd,
@@ -35,6 +50,7 @@ pub(crate) struct Left {
 /// closed when the keeper ends.
 pub(crate) fn scan(observer: &Observer, inheritance: &mut Inheritance) -> Vec<Left> {
     let mut left = noted(observer, inheritance);
+    left.sort_by_key(|left| left.urgency);
     left.extend(fresh(inheritance));
     left
 }
@@ -55,10 +71,20 @@ fn noted(observer: &Observer, inheritance: &mut Inheritance) -> Vec<Left> {
                 Some(_) => Item::Both { lane, slot },
                 None => Item::Client { lane, slot },
             };
-            left.push(Left { id: record.id, item, client, upstream });
+            let urgency = urgency(&record, &client);
+            left.push(Left { urgency, id: record.id, item, client, upstream });
         }
     }
     left
+}
+
+/// A client waits when its exchange is under way, or when it has sent what nobody has read.
+fn urgency(record: &Record, client: &OwnedFd) -> Urgency {
+    let idle = record.exchange.phase == Phase::Waiting && record.streams.request.is_empty();
+    match rustix::io::ioctl_fionread(client) {
+        Ok(0) if idle => Urgency::Idle,
+        _ => Urgency::Waiting,
+    }
 }
 
 fn take_checked(inheritance: &mut Inheritance, number: i32, id: u64) -> Option<OwnedFd> {
@@ -86,7 +112,7 @@ fn fresh(inheritance: &mut Inheritance) -> Vec<Left> {
         .filter(|candidate| was_accepted(candidate, &listeners))
         .filter_map(|client| {
             let id = cookie(&client).ok().filter(|id| !others.contains(id))?;
-            Some(Left { id, item: Item::Fresh, client, upstream: None })
+            Some(Left { urgency: Urgency::Fresh, id, item: Item::Fresh, client, upstream: None })
         })
         .collect()
 }

@@ -30,7 +30,7 @@ fn every_default() {
             keep_timeout: Duration::from_secs(60),
         },
         restart: Restart {
-            delay_min: Duration::from_millis(1),
+            delay_min: Duration::from_millis(10),
             delay_max: Duration::from_secs(5),
             stable_after: Duration::from_secs(10),
         },
