@@ -1,6 +1,8 @@
 //! What several targets share: the laws that they hold their decoder to, and a ledger to be
 //! damaged.
 
+#![forbid(unsafe_code)]
+
 mod image;
 
 pub use image::Image;
