@@ -177,7 +177,8 @@ impl Connection<'_> {
     fn pump_request(&mut self) -> Result<Progress, End> {
         let exchange = &mut self.now.exchange;
         let wanted = match exchange.phase {
-            Phase::Waiting => true,
+            // What is here is tried first: it may be whole requests.
+            Phase::Waiting => !self.unseen || self.client.raw.is_empty(),
             Phase::Exchanging | Phase::Tunnel => exchange.upload != Upload::Complete,
             Phase::Answering | Phase::Lingering => false,
         };
@@ -186,8 +187,6 @@ impl Connection<'_> {
         match filled {
             Filled::Bytes => self.unseen = true,
             Filled::Blocked => {}
-            // There may be a request still that came before the end.
-            Filled::Ended if self.holds_unseen_head() => {}
             Filled::Ended => match self.now.exchange.client_ended() {
                 ClientEnd::Idle => return Err(End::Idle),
                 ClientEnd::Aborted => return Err(End::ClientLeft),
@@ -196,11 +195,6 @@ impl Connection<'_> {
         }
         let interpreted = self.interpret_request()?;
         Ok(if filled == Filled::Blocked { interpreted } else { Progress::Made })
-    }
-
-    fn holds_unseen_head(&self) -> bool {
-        let waiting = self.now.exchange.phase == Phase::Waiting;
-        waiting && self.unseen && !self.client.raw.is_empty()
     }
 
     fn interpret_request(&mut self) -> Result<Progress, End> {
@@ -222,7 +216,8 @@ impl Connection<'_> {
             Ok(Parsed::Complete(request)) => request,
             Ok(Parsed::Partial) => {
                 assert!(self.client.raw.len() < LIMITS.head_bytes);
-                return Ok(Progress::None);
+                // Now more is wanted.
+                return Ok(Progress::Made);
             }
             Err(refusal) => {
                 self.now.exchange.client_persists = Mark::No;

@@ -102,6 +102,7 @@ fn fill(lane: &mut LaneLedger) {
         lane.commit(slot, &record(id));
         lane.commit(slot, &record(id));
     }
+    lane.leave();
 }
 
 fn record(id: u64) -> Record {

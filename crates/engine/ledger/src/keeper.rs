@@ -30,7 +30,7 @@ use crate::estate::Estate;
 use crate::lane::{Header, Ledger, LedgerState};
 use crate::layout::header;
 use crate::observer::Observer;
-use crate::scan::{Left, scan};
+use crate::scan::{Findings, Left, scan};
 
 /// What a keeper is given, before its process has a second thread.
 #[derive(Debug)]
@@ -83,7 +83,8 @@ pub(crate) fn offer(setup: &KeeperSetup) -> io::Result<()> {
     let mut inheritance = Inheritance::open(&in_use)?;
     let observer = Observer::open(&setup.ledger).map_err(io::Error::other)?;
     write_log(&observer, &mut inheritance);
-    let mut left = scan(&observer, &mut inheritance);
+    // What is not offered is closed last, when this function ends.
+    let Findings { mut left, rest: _rest } = scan(&observer, &mut inheritance);
     if left.is_empty() {
         return Ok(());
     }

@@ -46,13 +46,23 @@ pub(crate) struct Left {
     pub(crate) upstream: Option<OwnedFd>,
 }
 
-/// Takes everything that matters out of an inheritance. What does not is left in it, and
-/// closed when the keeper ends.
-pub(crate) fn scan(observer: &Observer, inheritance: &mut Inheritance) -> Vec<Left> {
+/// What was found in a descriptor table.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    /// In the order in which it is to be offered.
+    pub(crate) left: Vec<Left>,
+    /// Everything else. To be held until all is settled: closing some hundreds of idle upstream
+    /// connections takes longer than everything that clients wait for.
+    pub(crate) rest: Vec<OwnedFd>,
+}
+
+/// Takes everything out of an inheritance, and finds out what it is.
+pub(crate) fn scan(observer: &Observer, inheritance: &mut Inheritance) -> Findings {
     let mut left = noted(observer, inheritance);
     left.sort_by_key(|left| left.urgency);
-    left.extend(fresh(inheritance));
-    left
+    let mut rest = Vec::new();
+    left.extend(fresh(inheritance, &mut rest));
+    Findings { left, rest }
 }
 
 /// The connections of the ledger.
@@ -97,8 +107,8 @@ fn take_checked(inheritance: &mut Inheritance, number: i32, id: u64) -> Option<O
     None
 }
 
-/// The connections that nothing was noted of.
-fn fresh(inheritance: &mut Inheritance) -> Vec<Left> {
+/// The connections that nothing was noted of. What is none goes to `rest`.
+fn fresh(inheritance: &mut Inheritance, rest: &mut Vec<OwnedFd>) -> Vec<Left> {
     let mut found = Found::default();
     let numbers: Vec<_> = inheritance.numbers().collect();
     for number in numbers {
@@ -107,14 +117,21 @@ fn fresh(inheritance: &mut Inheritance) -> Vec<Left> {
         }
     }
     let Found { listeners, candidates, others } = found;
-    candidates
-        .into_iter()
-        .filter(|candidate| was_accepted(candidate, &listeners))
-        .filter_map(|client| {
-            let id = cookie(&client).ok().filter(|id| !others.contains(id))?;
-            Some(Left { urgency: Urgency::Fresh, id, item: Item::Fresh, client, upstream: None })
-        })
-        .collect()
+    let mut fresh = Vec::new();
+    for client in candidates {
+        let accepted = was_accepted(&client, &listeners);
+        match cookie(&client) {
+            Ok(id) if accepted && !others.contains(&id) => fresh.push(Left {
+                urgency: Urgency::Fresh,
+                id,
+                item: Item::Fresh,
+                client,
+                upstream: None,
+            }),
+            _ => rest.push(client),
+        }
+    }
+    fresh
 }
 
 /// What descriptors turned out to be.

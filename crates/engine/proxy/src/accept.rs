@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mainstay_http::Exchange;
 use mainstay_ledger::{Counter, Record};
 use mainstay_model::ListenerId;
-use mainstay_os::{ChannelError, Interest, accept, cookie, peer_address};
+use mainstay_os::{ChannelError, Interest, accept, close_listener, cookie, peer_address};
 use mainstay_wire::frame::DESCRIPTORS_MAX;
 use mainstay_wire::lane::{HANDOFF_MAX, decode};
 use tracing::{debug, warn};
@@ -74,6 +74,20 @@ impl Lane {
             }
         }
         self.accepting = state;
+    }
+
+    /// Takes what is queued, and has whoever comes later refused: for the end of the gateway.
+    /// A lane that does not accept leaves the listeners to the one that does.
+    pub(crate) fn close_listeners(&mut self) {
+        if self.accepting == Accepting::On {
+            for Listening { id, socket } in self.listeners.clone() {
+                self.accept_from(id.0);
+                if let Err(error) = close_listener(socket.as_fd()) {
+                    warn!(listener = id.0, %error, "cannot close a listener");
+                }
+            }
+        }
+        self.stop_accepting(Accepting::Off);
     }
 
     /// Goes on accepting if only the lack of room had ended it.

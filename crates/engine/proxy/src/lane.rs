@@ -319,7 +319,7 @@ impl Lane {
     }
 
     fn drain_until(&mut self, until: Timestamp) {
-        self.stop_accepting(Accepting::Off);
+        self.close_listeners();
         self.receive_handoffs();
         self.stopping = Some(until);
         for slot in 0..self.connections.len() {

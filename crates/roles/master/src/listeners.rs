@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Context as _;
 use mainstay_model::ListenerId;
-use mainstay_os::{Interest, Poller};
+use mainstay_os::{Interest, Poller, close_listener};
 use mainstay_wire::pair::{self, Accept};
 use tracing::warn;
 
@@ -101,6 +101,16 @@ impl Listeners {
             accept: listener.accept,
         };
         self.all.iter().map(listener).collect()
+    }
+
+    /// Has whoever comes to a listener of the master's refused: for the end of the gateway. The
+    /// active worker does the same with those that are leased to it.
+    pub(crate) fn close_own(&self) {
+        for listener in self.all.iter().filter(|listener| listener.accept == Accept::Master) {
+            if let Err(error) = close_listener(&listener.socket) {
+                warn!(listener = listener.name, %error, "cannot close a listener");
+            }
+        }
     }
 
     /// From now on tells of connections at these listeners and at no others.

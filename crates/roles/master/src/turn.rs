@@ -240,6 +240,7 @@ impl Master {
         info!(limit_ms = limit.as_millis(), "stopping");
         self.phase = Phase::Stopping { until: now + limit };
         self.step(Event::Stopping)?;
+        self.listeners.close_own();
         self.refuse_held(now);
         Ok(())
     }

@@ -260,6 +260,7 @@ fn a_connection_that_waits_for_nobody_gets_503() -> anyhow::Result<()> {
         for slot in Slot::ALL {
             gateway.kill(Process::Worker(slot), Signal::KILL)?;
         }
+        gateway.wait_for("nobody to be ready", |status| status.active.is_none())?;
         let response = Client::connect(gateway.address("web"))?.get("/small")?;
         assert_eq!(response.head.status, 503, "accept = {}", accept.name());
     }

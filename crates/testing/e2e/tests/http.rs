@@ -259,7 +259,6 @@ fn the_origin_learns_who_asked_and_nothing_that_a_client_made_up() -> anyhow::Re
     client.send(&request("GET", "/request", &fields))?;
     let response = client.response("GET")?;
     let seen = response.text().to_lowercase();
-    assert!(response.head.fields.first("via").is_some(), "{}", response.head.fields);
     for wanted in
         ["host: torture.test", "x-forwarded-for: 127.0.0.1", "x-kept: end to end", "via: "]
     {
