@@ -119,6 +119,8 @@ struct Connection<'c> {
     server: Option<Side>,
     /// Something was read since the head was last looked at.
     unseen: bool,
+    /// What was made for the client waits to go out.
+    is_ahead: bool,
     now: Told,
     told: Vec<Told>,
 }
@@ -129,6 +131,7 @@ fn run(script: &[u8], cuts: &[usize]) -> Outcome {
         client: Side::default(),
         server: None,
         unseen: false,
+        is_ahead: false,
         now: Told::NOTHING,
         told: Vec::new(),
     };
@@ -175,10 +178,13 @@ impl Connection<'_> {
     }
 
     fn pump_request(&mut self) -> Result<Progress, End> {
+        // What is here first: the end of what comes does not make it void.
+        if self.interpret_request()? == Progress::Made {
+            return Ok(Progress::Made);
+        }
         let exchange = &mut self.now.exchange;
         let wanted = match exchange.phase {
-            // What is here is tried first: it may be whole requests.
-            Phase::Waiting => !self.unseen || self.client.raw.is_empty(),
+            Phase::Waiting => true,
             Phase::Exchanging | Phase::Tunnel => exchange.upload != Upload::Complete,
             Phase::Answering | Phase::Lingering => false,
         };
@@ -216,8 +222,7 @@ impl Connection<'_> {
             Ok(Parsed::Complete(request)) => request,
             Ok(Parsed::Partial) => {
                 assert!(self.client.raw.len() < LIMITS.head_bytes);
-                // Now more is wanted.
-                return Ok(Progress::Made);
+                return Ok(Progress::None);
             }
             Err(refusal) => {
                 self.now.exchange.client_persists = Mark::No;
@@ -288,6 +293,16 @@ impl Connection<'_> {
     }
 
     fn pump_response(&mut self) -> Result<Progress, End> {
+        // As above: an interim response had to go out before the answer.
+        let mut progress = self.interpret_response()?;
+        if progress == Progress::None {
+            progress = self.read_response()?;
+        }
+        self.is_ahead = false;
+        Ok(progress)
+    }
+
+    fn read_response(&mut self) -> Result<Progress, End> {
         let limit = self.cut();
         let exchange = &mut self.now.exchange;
         let Some(server) = &mut self.server else { return Ok(Progress::None) };
@@ -317,6 +332,7 @@ impl Connection<'_> {
         let mut progress = Progress::None;
         while self.server.as_ref().is_some_and(|server| !server.raw.is_empty()) {
             let made = match self.now.exchange.download {
+                Download::Head | Download::Decoded if self.is_ahead => Progress::None,
                 Download::Head => self.begin_response()?,
                 Download::Decoded => self.decode_response()?,
                 Download::Complete => self.drop_surplus(),
@@ -345,6 +361,7 @@ impl Connection<'_> {
                 self.now.exchange = read.exchange;
                 if read.turn != Turn::Dropped {
                     self.now.client.extend(&out[..read.rewritten]);
+                    self.is_ahead = true;
                 }
                 Ok(Progress::Made)
             }
@@ -376,6 +393,7 @@ impl Connection<'_> {
                 assert!(written <= taken);
                 server.raw.drain(..taken);
                 self.now.client.extend(&out[..written]);
+                self.is_ahead = written > 0;
                 Ok(if taken == 0 { Progress::None } else { Progress::Made })
             }
             Err(_refusal) => self.response_broke(),
