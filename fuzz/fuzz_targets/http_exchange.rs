@@ -135,8 +135,7 @@ fn run(script: &[u8], cuts: &[usize]) -> Outcome {
         now: Told::NOTHING,
         told: Vec::new(),
     };
-    let events = script.chunk_by(|_, next| !matches!(next, 1..=4));
-    let end = events.map(|event| connection.take(event)).find_map(Result::err);
+    let end = connection.follow(script).err();
     connection.note();
     Outcome { told: connection.told, end }
 }
@@ -155,7 +154,20 @@ impl Side {
 }
 
 impl Connection<'_> {
-    fn take(&mut self, event: &[u8]) -> Result<(), End> {
+    fn follow(&mut self, script: &[u8]) -> Result<(), End> {
+        let mut events = script.chunk_by(|_, next| !matches!(next, 1..=4)).peekable();
+        while let Some(event) = events.next() {
+            self.arrive(event);
+            // An end comes together with the last bytes before it.
+            let next = events.peek().and_then(|event| event.first());
+            if !matches!((event.first(), next), (Some(1), Some(3)) | (Some(2), Some(4))) {
+                while self.turn()? == Progress::Made {}
+            }
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, event: &[u8]) {
         let (server, said) = (self.server.as_mut(), event.get(1..).unwrap_or_default());
         match (event.first(), server) {
             (Some(1), _) => self.client.sent.extend(said),
@@ -164,8 +176,6 @@ impl Connection<'_> {
             (Some(4), Some(server)) => server.ended = true,
             _ => {}
         }
-        while self.turn()? == Progress::Made {}
-        Ok(())
     }
 
     fn turn(&mut self) -> Result<Progress, End> {
