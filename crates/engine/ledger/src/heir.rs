@@ -236,10 +236,12 @@ impl Adoptee {
         let streams = &mut record.streams;
         // The head of the request is both what goes out first and what is kept of it.
         let ahead = streams.request.ahead;
-        streams.request.ahead = if ahead.place == self.record.head.place {
+        streams.request.ahead = if ahead.is_empty() {
+            Span::EMPTY
+        } else if ahead.place == self.record.head.place && ahead.end <= record.head.end {
             Span { place: record.head.place, ..ahead }
         } else {
-            self.span(areas, ahead, Direction::Request)?
+            return Err(AdoptError::BytesMissing);
         };
         streams.request.window = self.window(areas, streams.request.window, Direction::Request)?;
         streams.response.ahead = self.span(areas, streams.response.ahead, Direction::Response)?;
@@ -286,6 +288,12 @@ impl Adoptee {
     ) -> Result<Span, AdoptError> {
         // What has gone out of a kept head is still part of it, so it moves as a whole.
         let kept = if direction == Direction::Request { 0 } else { span.start };
+        if kept >= span.end {
+            return Ok(Span::EMPTY);
+        }
+        if span.start > span.end {
+            return Err(AdoptError::BytesMissing);
+        }
         let place = self.bytes(areas, span.place, direction, (kept, span.end))?;
         Ok(Span { place, start: span.start - kept, end: span.end - kept })
     }
@@ -300,6 +308,9 @@ impl Adoptee {
         if window.is_empty() {
             return Ok(Window::EMPTY);
         }
+        if ready < start || ready > end {
+            return Err(AdoptError::BytesMissing);
+        }
         let place = self.bytes(areas, place, direction, (start, end))?;
         Ok(Window { place, start: 0, ready: ready - start, end: end - start })
     }
@@ -313,8 +324,8 @@ impl Adoptee {
         range: (u32, u32),
     ) -> Result<Place, AdoptError> {
         let (start, end) = (range.0 as usize, range.1 as usize);
-        if start >= end || place.is_none() {
-            return Ok(Place::NONE);
+        if place.is_none() {
+            return Err(AdoptError::BytesMissing);
         }
         let layout = self.ledger.layout();
         let area = if let Some(index) = place.as_small() {

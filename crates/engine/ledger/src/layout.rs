@@ -34,9 +34,10 @@ pub const SMALL_BYTES: usize = 2 * 1024;
 /// Size of the access log's buffer.
 pub(crate) const LOG_BYTES: usize = 64 * 1024;
 
-/// A connection's uses of a small buffer at a time: its head, and one for each direction.
-const SMALL_PER_SLOT: usize = 3;
-/// Its uses of a large one: those, and one for what we make for the client.
+/// A connection's uses of a small buffer at a time: its head, one for each direction, and one
+/// for what we make for the client.
+const SMALL_PER_SLOT: usize = 4;
+/// Its uses of a large one: the same.
 const LARGE_PER_SLOT: usize = 4;
 
 pub(crate) const RECORD_WORDS: usize = size_of::<Record>() / 8;

@@ -16,6 +16,9 @@ use crate::record::Record;
 /// Far more lanes than a worker can have: what says more is not a ledger.
 const LANES_MAX: usize = 1024;
 
+/// Far more slots than a lane can have: no size that is computed from it overflows.
+const SLOTS_MAX: usize = 1 << 24;
+
 /// A ledger of another process, mapped for reading.
 #[derive(Debug)]
 pub struct Observer {
@@ -68,7 +71,8 @@ impl Observer {
         let count = |index: usize| Ok(usize::try_from(word(index)?).unwrap_or(usize::MAX));
         let layout = Layout { lanes: count(header::LANES)?, slots: count(header::SLOTS)? };
         let pid = u32::try_from(word(header::PID)?).unwrap_or(0);
-        if layout.lanes > LANES_MAX || layout.bytes() > observed.size() {
+        if layout.lanes > LANES_MAX || layout.slots > SLOTS_MAX || layout.bytes() > observed.size()
+        {
             return Err(ObserveError::TooShort);
         }
         Ok(Self { observed, layout, pid })
@@ -134,7 +138,10 @@ impl Observer {
         ];
         Totals {
             connections: self.counter(Counter::Connections),
-            requests: requests.iter().map(|&counter| self.counter(counter)).sum(),
+            requests: requests
+                .iter()
+                .map(|&counter| self.counter(counter))
+                .fold(0, u64::wrapping_add),
             adopted: self.counter(Counter::Adopted),
         }
     }

@@ -59,8 +59,10 @@ impl Lane {
 
     /// The request's direction, once through.
     fn pump_request(&mut self, connection: &mut Connection) -> Result<Progress, Gone> {
-        let mut progress = Progress::None;
-        if connection.client_is.readable && wants_request(connection) {
+        // What is here first: the end of what comes does not make it void.
+        let mut progress = self.interpret_request(connection)?;
+        if progress == Progress::None && connection.client_is.readable && wants_request(connection)
+        {
             let first = connection.record.streams.request.window.is_empty();
             match self.fill(connection, Direction::Request) {
                 Filled::Bytes => {
@@ -108,9 +110,10 @@ impl Lane {
 
     /// The response's direction, once through.
     fn pump_response(&mut self, connection: &mut Connection) -> Result<Progress, Gone> {
-        let mut progress = Progress::None;
+        // As above: the answer may be here that an interim response had to go out before.
+        let mut progress = self.interpret_response(connection)?;
         let readable = connection.upstream.is_some_and(|link| link.is.readable);
-        if readable && wants_response(connection) {
+        if progress == Progress::None && readable && wants_response(connection) {
             match self.fill(connection, Direction::Response) {
                 Filled::Bytes => progress = Progress::Made,
                 Filled::Blocked => {}
