@@ -424,3 +424,16 @@ fn a_held_request_costs_others_nothing() -> anyhow::Result<()> {
     assert!(matches!(patient.head(), Err(Broken::TimedOut)), "nothing comes unasked");
     Ok(())
 }
+
+#[test]
+fn as_many_pipelined_requests_as_fill_every_buffer_are_answered_in_order() -> anyhow::Result<()> {
+    const REQUESTS: usize = 8000;
+    let scene = Scene::start()?;
+    let mut client = scene.connect()?;
+    let all: Vec<u8> = (0..REQUESTS).flat_map(|_| request("GET", "/small", &[])).collect();
+    client.send(&all)?;
+    for number in 0..REQUESTS {
+        assert_eq!(client.response("GET")?.head.status, 200, "response {number}");
+    }
+    Ok(())
+}
