@@ -15,8 +15,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Most descriptors in one offer: what the kernel carries in a message.
-pub const OFFER_DESCRIPTORS_MAX: usize = crate::frame::DESCRIPTORS_MAX;
+/// Most descriptors in one offer. As many as the kernel carries in a message would take the
+/// heir most of a millisecond, in which it answers nobody.
+pub const OFFER_DESCRIPTORS_MAX: usize = 64;
+const _: () = assert!(OFFER_DESCRIPTORS_MAX <= crate::frame::DESCRIPTORS_MAX);
 
 /// Most offers that a keeper sends ahead of the answers.
 pub const OFFERS_OPEN_MAX: usize = 8;

@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use crate::keeper::{KeeperSetup, vanish};
 use crate::lane::LedgerState;
 use crate::observer::Observer;
-use crate::scan::{Left, borrow};
+use crate::scan::{Left, Search, borrow};
 
 const LISTENER: u64 = 0;
 const HEIR: u64 = 1;
@@ -34,6 +34,8 @@ const HEIR_INTERVAL: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Estate<'a> {
     setup: &'a KeeperSetup,
+    search: Search<'a>,
+    /// What was found and is to be offered, or offered again.
     left: VecDeque<Left>,
     open: BTreeMap<u32, Vec<Left>>,
     offers: u32,
@@ -49,8 +51,8 @@ struct Heir {
 }
 
 impl<'a> Estate<'a> {
-    pub(crate) fn new(setup: &'a KeeperSetup, left: Vec<Left>, path: PathBuf) -> Self {
-        Self { setup, left: left.into(), open: BTreeMap::new(), offers: 0, path }
+    pub(crate) fn new(setup: &'a KeeperSetup, search: Search<'a>, path: PathBuf) -> Self {
+        Self { setup, search, left: VecDeque::new(), open: BTreeMap::new(), offers: 0, path }
     }
 
     /// Serves heirs until everything is taken, or nobody came for `patience`.
@@ -68,7 +70,7 @@ impl<'a> Estate<'a> {
                 if left.is_zero() {
                     warn!(
                         pid = self.setup.pid,
-                        connections = self.left.len(),
+                        connections = self.left.len() + self.search.found(),
                         "nobody came for what a process left, its connections are closed"
                     );
                     return Ok(());
@@ -85,8 +87,8 @@ impl<'a> Estate<'a> {
         Ok(())
     }
 
-    fn is_settled(&self) -> bool {
-        self.left.is_empty() && self.open.is_empty()
+    fn is_settled(&mut self) -> bool {
+        self.open.is_empty() && self.left.is_empty() && self.search.is_over()
     }
 
     /// Serves one heir until everything is taken or it is past doing anything.
@@ -146,12 +148,19 @@ impl<'a> Estate<'a> {
 
     /// One round: offers as far as offers may be open, then waits for an answer.
     fn exchange(&mut self, heir: &Heir, poller: &mut Poller) -> io::Result<()> {
-        while self.open.len() < OFFERS_OPEN_MAX && !self.left.is_empty() {
-            match self.offer(heir) {
+        while self.open.len() < OFFERS_OPEN_MAX {
+            let batch = self.next_batch();
+            if batch.is_empty() {
+                break;
+            }
+            match self.offer(heir, batch) {
                 Ok(()) => {}
                 Err(ChannelError::Full) if !self.open.is_empty() => break,
                 Err(error) => return Err(io::Error::other(error)),
             }
+        }
+        if self.open.is_empty() {
+            return Ok(());
         }
         poller.wait(Some(self.setup.patience))?;
         self.receive_answers(heir)
@@ -170,18 +179,25 @@ impl<'a> Estate<'a> {
         Ok(())
     }
 
-    /// Sends one offer, as large as fits.
-    fn offer(&mut self, heir: &Heir) -> Result<(), ChannelError> {
-        let mut batch = Vec::new();
+    /// The next connections to be offered together: of one urgency, and as many as fit.
+    fn next_batch(&mut self) -> Vec<Left> {
+        let mut batch: Vec<Left> = Vec::new();
         let mut descriptors = 0;
-        while let Some(next) = self.left.pop_front() {
+        while let Some(next) = self.left.pop_front().or_else(|| self.search.next()) {
             descriptors += next.item.descriptors();
-            if descriptors > OFFER_DESCRIPTORS_MAX {
+            if descriptors > OFFER_DESCRIPTORS_MAX
+                || batch.last().is_some_and(|last| last.urgency != next.urgency)
+            {
                 self.left.push_front(next);
                 break;
             }
             batch.push(next);
         }
+        batch
+    }
+
+    /// Sends one offer.
+    fn offer(&mut self, heir: &Heir, batch: Vec<Left>) -> Result<(), ChannelError> {
         let items = batch.iter().map(|left| left.item).collect();
         let offer = self.offers;
         let message = frame::encode(&ToHeir::Offer { offer, items })
@@ -194,7 +210,7 @@ impl<'a> Estate<'a> {
                 Ok(())
             }
             Err(error) => {
-                self.left.extend(batch);
+                self.put_back(batch);
                 Err(error)
             }
         }
@@ -207,7 +223,15 @@ impl<'a> Estate<'a> {
             return;
         }
         let committed = heir.records();
-        self.left.extend(open.into_values().flatten().filter(|left| !committed.contains(&left.id)));
+        let untaken = open.into_values().flatten().filter(|left| !committed.contains(&left.id));
+        self.put_back(untaken.collect());
+    }
+
+    /// Before everything else that is left: it was more urgent.
+    fn put_back(&mut self, batch: Vec<Left>) {
+        for left in batch.into_iter().rev() {
+            self.left.push_front(left);
+        }
     }
 }
 

@@ -12,7 +12,6 @@
 //! 1. Nothing is offered before the process is past doing anything.
 //! 2. A connection leaves the estate only when an heir has it in its ledger.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -22,7 +21,6 @@ use mainstay_model::Chain;
 use mainstay_os::{
     ChannelListener, Dumping, Event, Inheritance, Interest, Pidfd, Poller, SharedFile,
 };
-use mainstay_wire::estate::Item;
 use rustix::io::Errno;
 use tracing::{debug, error};
 
@@ -30,7 +28,7 @@ use crate::estate::Estate;
 use crate::lane::{Header, Ledger, LedgerState};
 use crate::layout::header;
 use crate::observer::Observer;
-use crate::scan::{Findings, Left, scan};
+use crate::scan::Search;
 
 /// What a keeper is given, before its process has a second thread.
 #[derive(Debug)]
@@ -51,7 +49,7 @@ pub struct KeeperSetup {
 }
 
 /// How often a process that is dying is looked at.
-const DYING_INTERVAL: Duration = Duration::from_millis(1);
+const DYING_INTERVAL: Duration = Duration::from_micros(250);
 
 /// Keeps: the whole life of a keeper process. Returns its exit code.
 pub fn keep(parent: &Pidfd, setup: &KeeperSetup) -> i32 {
@@ -83,16 +81,14 @@ pub(crate) fn offer(setup: &KeeperSetup) -> io::Result<()> {
     let mut inheritance = Inheritance::open(&in_use)?;
     let observer = Observer::open(&setup.ledger).map_err(io::Error::other)?;
     write_log(&observer, &mut inheritance);
-    // What is not offered is closed last, when this function ends.
-    let Findings { mut left, rest: _rest } = scan(&observer, &mut inheritance);
-    if left.is_empty() {
+    let mut search = Search::new(&setup.ledger, &observer, inheritance);
+    if search.is_over() {
         return Ok(());
     }
-    note_fresh(setup, &mut left)?;
-    debug!(pid = setup.pid, connections = left.len(), "keeper offers connections");
+    debug!(pid = setup.pid, connections = search.found(), "keeper offers connections");
     let path = setup.directory.join(format!("{}.{}", setup.name, setup.pid));
     let listener = ChannelListener::bind(&path)?;
-    let result = Estate::new(setup, left, path.clone()).settle(&listener, setup.patience);
+    let result = Estate::new(setup, search, path.clone()).settle(&listener, setup.patience);
     vanish(&path)?;
     result
 }
@@ -103,19 +99,6 @@ pub(crate) fn vanish(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Writes down which connections without a record are this estate's.
-fn note_fresh(setup: &KeeperSetup, left: &mut Vec<Left>) -> io::Result<()> {
-    let fresh = |left: &Left| left.item == Item::Fresh;
-    let ids: Vec<u64> = left.iter().filter(|&left| fresh(left)).map(|left| left.id).collect();
-    let noted = Ledger::note_fresh(&setup.ledger, ids.iter().copied()).map_err(io::Error::other)?;
-    if noted < ids.len() {
-        error!(pid = setup.pid, closed = ids.len() - noted, "too many new connections were left");
-        let kept: BTreeSet<u64> = ids.into_iter().take(noted).collect();
-        left.retain(|left| !fresh(left) || kept.contains(&left.id));
-    }
-    Ok(())
 }
 
 /// Waits until the process is past doing anything.

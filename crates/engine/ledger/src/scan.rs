@@ -9,10 +9,11 @@
 //! 3. A socket that was being adopted and not noted yet is not ours: the keeper that offered
 //!    it has it still. It is known by the ledgers that were open here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 
 use mainstay_http::Phase;
+use mainstay_model::Chain;
 use mainstay_os::{
     Channel, ChannelError, Endpoint, Inheritance, SharedFile, close_listener, cookie,
     local_endpoint, peer_address, refuse_more,
@@ -20,12 +21,14 @@ use mainstay_os::{
 use mainstay_wire::estate::Item;
 use mainstay_wire::frame::MESSAGE_BYTES_MAX;
 use rustix::net::{AddressFamily, SocketType, sockopt};
+use tracing::{debug, error};
 
+use crate::lane::Ledger;
 use crate::observer::Observer;
 use crate::record::Record;
 
 /// Which connections are offered first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
     /// Somebody waits.
     Waiting,
@@ -46,75 +49,144 @@ pub(crate) struct Left {
     pub(crate) upstream: Option<OwnedFd>,
 }
 
-/// What was found in a descriptor table.
+/// The search for what a process left: the most urgent first, each looked at when its turn
+/// comes, so that the first can be offered while the others are still to be found.
 #[derive(Debug)]
-pub(crate) struct Findings {
-    /// In the order in which it is to be offered.
-    pub(crate) left: Vec<Left>,
+pub(crate) struct Search<'a> {
+    /// To note in it which connections without a record are this estate's.
+    ledger: &'a SharedFile,
+    inheritance: Inheritance,
+    /// In the order in which they are to be offered.
+    noted: VecDeque<Noted>,
+    /// `None` before they were looked for.
+    fresh: Option<VecDeque<Left>>,
     /// Everything else. To be held until all is settled: closing some hundreds of idle upstream
     /// connections takes longer than everything that clients wait for.
-    pub(crate) rest: Vec<OwnedFd>,
+    rest: Vec<OwnedFd>,
 }
 
-/// Takes everything out of an inheritance, and finds out what it is.
-pub(crate) fn scan(observer: &Observer, inheritance: &mut Inheritance) -> Findings {
-    let mut left = noted(observer, inheritance);
-    left.sort_by_key(|left| left.urgency);
-    let mut rest = Vec::new();
-    left.extend(fresh(inheritance, &mut rest));
-    Findings { left, rest }
+/// A record that was found, and whose descriptors were not looked at yet.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    urgency: Urgency,
+    lane: u16,
+    slot: u32,
+    id: u64,
+    client_fd: i32,
+    upstream_id: u64,
+    upstream_fd: i32,
 }
 
-/// The connections of the ledger.
-fn noted(observer: &Observer, inheritance: &mut Inheritance) -> Vec<Left> {
-    let mut left = Vec::new();
-    for lane in 0..observer.lanes() {
-        for slot in 0..observer.slots_touched(lane) {
-            let Some(record) = observer.record(lane, slot) else { continue };
-            let Some(client) = take_checked(inheritance, record.client_fd, record.id) else {
-                continue;
-            };
-            let upstream = take_checked(inheritance, record.upstream_fd, record.upstream_id);
-            let lane = u16::try_from(lane).expect("far fewer lanes");
-            let slot = u32::try_from(slot).expect("far fewer slots");
-            let item = match upstream {
-                Some(_) => Item::Both { lane, slot },
-                None => Item::Client { lane, slot },
-            };
-            let urgency = urgency(&record, &client);
-            left.push(Left { urgency, id: record.id, item, client, upstream });
+impl<'a> Search<'a> {
+    /// Reads the ledger. No descriptor was taken before but what is no connection's.
+    pub(crate) fn new(
+        ledger: &'a SharedFile,
+        observer: &Observer,
+        inheritance: Inheritance,
+    ) -> Self {
+        let (mut waiting, mut idle) = (VecDeque::new(), VecDeque::new());
+        for lane in 0..observer.lanes() {
+            for slot in 0..observer.slots_touched(lane) {
+                let Some(record) = observer.record(lane, slot) else { continue };
+                let urgency = urgency(&record, &inheritance);
+                let queue = if urgency == Urgency::Waiting { &mut waiting } else { &mut idle };
+                queue.push_back(Noted {
+                    urgency,
+                    lane: u16::try_from(lane).expect("far fewer lanes"),
+                    slot: u32::try_from(slot).expect("far fewer slots"),
+                    id: record.id,
+                    client_fd: record.client_fd,
+                    upstream_id: record.upstream_id,
+                    upstream_fd: record.upstream_fd,
+                });
+            }
         }
+        waiting.append(&mut idle);
+        Self { ledger, inheritance, noted: waiting, fresh: None, rest: Vec::new() }
     }
-    left
+
+    /// Whether nothing was left. May look for it first.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.noted.is_empty() && self.fresh().is_empty()
+    }
+
+    /// How many were found, or were noted and not looked at yet.
+    pub(crate) fn found(&self) -> usize {
+        let fresh = self.fresh.as_ref().map_or(0, VecDeque::len);
+        self.noted.len() + fresh
+    }
+
+    /// The most urgent connection that is left.
+    pub(crate) fn next(&mut self) -> Option<Left> {
+        while let Some(noted) = self.noted.pop_front() {
+            if let Some(left) = self.look_at(noted) {
+                return Some(left);
+            }
+        }
+        self.fresh().pop_front()
+    }
+
+    /// Takes the descriptors of a record, if they are what it says.
+    fn look_at(&mut self, noted: Noted) -> Option<Left> {
+        let Noted { urgency, lane, slot, id, client_fd, upstream_id, upstream_fd } = noted;
+        let client = self.take_checked(client_fd, id)?;
+        let upstream = self.take_checked(upstream_fd, upstream_id);
+        let item = match upstream {
+            Some(_) => Item::Both { lane, slot },
+            None => Item::Client { lane, slot },
+        };
+        Some(Left { urgency, id, item, client, upstream })
+    }
+
+    fn take_checked(&mut self, number: i32, id: u64) -> Option<OwnedFd> {
+        let descriptor = self.inheritance.take(number)?;
+        if cookie(&descriptor).ok() == Some(id) {
+            return Some(descriptor);
+        }
+        // The number was closed and opened again: it is another connection's.
+        self.inheritance.give_back(descriptor);
+        None
+    }
+
+    /// The connections that nothing was noted of: what is in the table still when all that was
+    /// noted has been taken.
+    fn fresh(&mut self) -> &mut VecDeque<Left> {
+        let fresh = self.fresh.take().unwrap_or_else(|| self.find_fresh().into());
+        self.fresh.insert(fresh)
+    }
+
+    /// Looks for them, and writes down which are this estate's.
+    fn find_fresh(&mut self) -> Vec<Left> {
+        let mut fresh = sort(&mut self.inheritance, &mut self.rest);
+        let ids = fresh.iter().map(|left| left.id);
+        let noted = Ledger::note_fresh(self.ledger, ids).unwrap_or_else(|error| {
+            error!(error = %Chain(&error), "cannot note new connections");
+            0
+        });
+        if noted < fresh.len() {
+            error!(closed = fresh.len() - noted, "too many new connections were left");
+            fresh.truncate(noted);
+        }
+        fresh
+    }
 }
 
 /// A client waits when its exchange is under way, or when it has sent what nobody has read.
-fn urgency(record: &Record, client: &OwnedFd) -> Urgency {
+fn urgency(record: &Record, inheritance: &Inheritance) -> Urgency {
     let idle = record.exchange.phase == Phase::Waiting && record.streams.request.is_empty();
-    match rustix::io::ioctl_fionread(client) {
-        Ok(0) if idle => Urgency::Idle,
-        _ => Urgency::Waiting,
+    if idle && !inheritance.is_readable(record.client_fd) {
+        Urgency::Idle
+    } else {
+        Urgency::Waiting
     }
 }
 
-fn take_checked(inheritance: &mut Inheritance, number: i32, id: u64) -> Option<OwnedFd> {
-    let descriptor = inheritance.take(number)?;
-    if cookie(&descriptor).ok() == Some(id) {
-        return Some(descriptor);
-    }
-    // The number was closed and opened again: it is another connection's.
-    inheritance.give_back(descriptor);
-    None
-}
-
-/// The connections that nothing was noted of. What is none goes to `rest`.
-fn fresh(inheritance: &mut Inheritance, rest: &mut Vec<OwnedFd>) -> Vec<Left> {
+/// Finds the connections among descriptors that no record speaks of. What is none goes to
+/// `rest`.
+fn sort(inheritance: &mut Inheritance, rest: &mut Vec<OwnedFd>) -> Vec<Left> {
     let mut found = Found::default();
-    let numbers: Vec<_> = inheritance.numbers().collect();
-    for number in numbers {
-        if let Some(descriptor) = inheritance.take(number) {
-            found.sort(descriptor);
-        }
+    for descriptor in inheritance.take_rest() {
+        found.sort(descriptor);
     }
     let Found { listeners, candidates, others } = found;
     let mut fresh = Vec::new();
@@ -212,7 +284,7 @@ fn was_accepted(socket: &OwnedFd, listeners: &[Endpoint]) -> bool {
 /// A keeper goes on whatever fails: each connection that it can save counts.
 fn note_failure(attempted: &str, result: std::io::Result<()>) {
     if let Err(error) = result {
-        tracing::debug!(%error, "keeper could not {attempted}");
+        debug!(%error, "keeper could not {attempted}");
     }
 }
 

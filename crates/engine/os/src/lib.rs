@@ -41,9 +41,7 @@ pub use listen::{
 };
 pub use memory::{Memory, MemoryError, Observed, SharedFile};
 pub use poll::{Interest, Poller, Ready};
-pub use process::{
-    Dumping, Pidfd, ProcessUse, own_descriptors, process_use, start_ticks, still_runs,
-};
+pub use process::{Dumping, Pidfd, ProcessUse, process_use, start_ticks, still_runs};
 pub use seed::random_u64;
 pub use signal::{Signal, Signals};
 pub use spawn::{control_socket, spawn};

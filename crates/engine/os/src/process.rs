@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::fcntl_getfd;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -148,37 +147,8 @@ fn field(stat: &str, index: usize) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split_ascii_whitespace().nth(index)?.parse().ok()
 }
 
-/// Every descriptor number that is open in this process's table.
-///
-/// Each number is asked about: listing `/proc/self/fd` makes an inode for every descriptor,
-/// which takes ten times as long.
-pub fn own_descriptors() -> io::Result<Vec<RawFd>> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
-    let size: RawFd = size
-        .and_then(|size| size.trim().parse().ok())
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-    // The size of the directory is the number of open descriptors (Linux 6.2), so that not
-    // the whole of a large table has to be asked; before that it is 0.
-    let open = match usize::try_from(fs::metadata("/proc/self/fd")?.len()) {
-        Ok(0) | Err(_) => usize::MAX,
-        Ok(open) => open,
-    };
-    Ok((0..size).filter(|&number| is_open(number)).take(open).collect())
-}
-
-fn is_open(number: RawFd) -> bool {
-    // JUSTIFICATION: whether a number is open can only be asked with the number.
-    // SAFETY: the handle is used for this one question, which a closed number answers with an
-    // error; nothing is read, written or closed through it.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-    fcntl_getfd(descriptor).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd;
-
     use super::*;
 
     #[test]
@@ -198,16 +168,5 @@ mod tests {
         assert!(pidfd.has_exited().unwrap());
         pidfd.kill().unwrap();
         pidfd.reap().unwrap();
-    }
-
-    #[test]
-    fn open_descriptors_are_listed() {
-        let file = fs::File::open("/proc/self/stat").unwrap();
-        let listed = own_descriptors().unwrap();
-        assert!(listed.contains(&file.as_raw_fd()));
-        // The listing's own descriptor is not among them: everything listed is still open.
-        for number in listed {
-            assert!(fs::exists(format!("/proc/self/fd/{number}")).unwrap(), "{number}");
-        }
     }
 }

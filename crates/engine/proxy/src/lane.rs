@@ -292,12 +292,22 @@ impl Lane {
                 Command::Adopt { ticket, receipt, left } => {
                     let adopted = self.adopt_all(left, receipt);
                     self.report(Report::Adopted { ticket, adopted });
+                    // Those who wait come before those who are adopted next.
+                    self.ask_again();
+                    return Course::On;
                 }
                 Command::Drain { until } => self.drain_until(until),
                 Command::Retire => return Course::Retire,
             }
         }
         Course::On
+    }
+
+    /// Comes back to the commands after a turn of everything else.
+    fn ask_again(&self) {
+        if let Err(error) = self.raised.raise() {
+            tracing::warn!(%error, "cannot raise an event");
+        }
     }
 
     fn report(&self, report: Report) {
