@@ -6,6 +6,7 @@
 #![no_main]
 
 use std::cell::RefCell;
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use mainstay_ledger::{
     SMALL_BYTES,
 };
 use mainstay_os::{ChannelListener, SharedFile};
-use mainstay_wire::estate::{Item, ToHeir};
+use mainstay_wire::estate::{Item, ToHeir, With};
 use mainstay_wire::frame;
 
 /// What a slot adds to a ledger: a record, and its buffers of both sizes.
@@ -41,6 +42,8 @@ struct Stage {
     lane: LaneLedger,
     /// What every connection has at its ends.
     socket: OwnedFd,
+    /// With [`Image::PIPED`] bytes in it.
+    pipe: OwnedFd,
 }
 
 thread_local! {
@@ -72,7 +75,10 @@ impl Stage {
         let mut ledger = Ledger::create(&own, Image::LAYOUT, 1).expect("a mapping");
         let lane = ledger.lane(0);
         let (socket, _) = UnixStream::pair().expect("a pair of sockets");
-        Self { image: Image::new(), keeper, path, own, lane, socket: socket.into() }
+        let (pipe, mut writing) = std::io::pipe().expect("a pipe");
+        writing.write_all(&[7; Image::PIPED as usize]).expect("room for a few bytes");
+        let (socket, pipe) = (socket.into(), pipe.into());
+        Self { image: Image::new(), keeper, path, own, lane, socket, pipe }
     }
 
     /// What an heir makes of an offer of everything in `estate`.
@@ -85,8 +91,9 @@ impl Stage {
         };
         send(&ToHeir::Estate { pid: 1 }, &[estate.as_fd()]);
         for slot in 0..Image::SLOTS as u32 {
-            let items = vec![Item::Both { lane: 0, slot }];
-            send(&ToHeir::Offer { offer: slot, items }, &[self.socket.as_fd(); 2]);
+            let items = vec![Item::Noted { lane: 0, slot, with: With::UpstreamAndPipe }];
+            let socket = self.socket.as_fd();
+            send(&ToHeir::Offer { offer: slot, items }, &[socket, socket, self.pipe.as_fd()]);
         }
         let mut noted = Vec::new();
         for _ in 0..Image::SLOTS {
@@ -108,7 +115,7 @@ impl Drop for Stage {
     }
 }
 
-/// Everything that a record speaks of is in buffers of its own.
+/// Everything that a record speaks of is in buffers of its own, or in its pipe.
 fn lies_inside(record: &Record, areas: &Areas) {
     let (head, streams) = (record.head, record.streams);
     let (request, response) = (streams.request, streams.response);
@@ -126,7 +133,10 @@ fn lies_inside(record: &Record, areas: &Areas) {
     for (window, direction) in
         [(request.window, Direction::Request), (response.window, Direction::Response)]
     {
-        if !window.is_empty() {
+        if window.place == Place::PIPE && !window.is_empty() {
+            assert_eq!(direction, Direction::Response);
+            assert_eq!(window.end - window.start, Image::PIPED, "{window:?}");
+        } else if !window.is_empty() {
             assert!(window.place.is_own());
             assert!(window.start <= window.ready && window.ready <= window.end, "{window:?}");
             let area = areas.at(window.place, direction);

@@ -28,6 +28,8 @@ pub struct Image {
 impl Image {
     /// Slots of its one lane. All hold a record.
     pub const SLOTS: usize = 2;
+    /// Bytes in the pipe of the second.
+    pub const PIPED: u32 = 6;
     pub const LAYOUT: Layout = Layout { lanes: 1, slots: Self::SLOTS };
 
     /// Writes one with the real writer. Its mapping stays, so this is to be done once.
@@ -125,7 +127,12 @@ fn record(id: u64) -> Record {
     record.streams.request.ahead = Span { start: 9, ..record.head };
     record.streams.request.window = Window { place: Place::large(1), start: 5, ready: 10, end: 20 };
     record.streams.response.ahead = Span { place: Place::OUT, start: 1, end: 30 };
-    record.streams.response.window = Window { place: Place::SCRATCH, start: 0, ready: 3, end: 9 };
+    record.streams.response.window = if id == Image::SLOTS as u64 {
+        (record.pipe_fd, record.pipe_id) = (22, 30);
+        Window { place: Place::PIPE, start: 3, ready: 9, end: 3 + Image::PIPED }
+    } else {
+        Window { place: Place::SCRATCH, start: 0, ready: 3, end: 9 }
+    };
     record.begun = 1;
     record.answered = 2;
     record.request_id = [3, 4];

@@ -35,16 +35,34 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         anyhow::ensure!(all.contains(name), "no target {name}; there are: {}", all.join(" "));
     }
     for name in all.iter().filter(|name| is_wanted(options, name)) {
-        let limit = format!("-max_total_time={}", options.seconds);
-        let quietly = ["-verbosity=0", "-print_final_stats=1"];
-        let mut fuzz = shell::cargo(&["+nightly", "fuzz", "run", name, "--", &limit]);
-        shell::run(fuzz.args(quietly))?;
+        // What was found is kept in the first; the second is where it begins.
+        let (corpus, seeds) = (format!("fuzz/corpus/{name}"), format!("fuzz/seeds/{name}"));
+        fs::create_dir_all(crate::root().join(&corpus))
+            .with_context(|| format!("cannot make {corpus}"))?;
+        let mut fuzz = shell::cargo(&["+nightly", "fuzz", "run", name, &corpus, &seeds, "--"]);
+        fuzz.arg(format!("-max_total_time={}", options.seconds));
+        fuzz.args(["-verbosity=0", "-print_final_stats=1"]);
+        if let Some(words) = dictionary(name) {
+            fuzz.arg(format!("-dict=fuzz/{words}"));
+        }
+        shell::run(&mut fuzz)?;
     }
     Ok(())
 }
 
 fn is_wanted(options: &Options, name: &String) -> bool {
     options.targets.is_empty() || options.targets.contains(name)
+}
+
+/// The words of the language that a target reads, if it has any.
+fn dictionary(name: &str) -> Option<&'static str> {
+    let (language, _) = name.split_once('_').unwrap_or((name, ""));
+    match language {
+        "http" | "routes" => Some("http.dict"),
+        "config" => Some("toml.dict"),
+        "wire" => Some("wire.dict"),
+        _ => None,
+    }
 }
 
 /// The names in `fuzz/Cargo.toml`.

@@ -24,6 +24,8 @@ impl Place {
     pub const SCRATCH: Self = Self(1);
     /// The lane's area for what we make ourselves.
     pub const OUT: Self = Self(2);
+    /// The connection's pipe: bytes that pass without coming into memory.
+    pub const PIPE: Self = Self(3);
 
     const SMALL: u32 = 1 << 30;
     const LARGE: u32 = 2 << 30;

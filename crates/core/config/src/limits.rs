@@ -14,6 +14,7 @@ const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration:
 
 const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 const HEAD_BYTES: RangeInclusive<u64> = 1_024..=61_440;
+const PIPES: RangeInclusive<usize> = 0..=4_096;
 const FIELDS: RangeInclusive<usize> = 1..=128;
 const TARGET_BYTES_MIN: u64 = 64;
 const BODY_BYTES: RangeInclusive<u64> = 0..=1024 << 40;
@@ -60,6 +61,8 @@ pub struct Limits {
     pub target_bytes: usize,
     /// The body of a request.
     pub body_bytes: BodyLimit,
+    /// Pipes of each worker thread, for bodies that pass unseen; 0 for none.
+    pub pipes: usize,
 }
 
 /// The longest body of a request.
@@ -101,6 +104,7 @@ pub(crate) fn read_limits(file: &mut Section<'_>) -> Limits {
     let target_bytes =
         section.size("target_bytes", head_bytes.min(8 * 1024), &(TARGET_BYTES_MIN..=head_bytes));
     let body_bytes = read_body_limit(&mut section);
+    let pipes = section.integer("pipes", 64, &PIPES);
     section.finish();
     Limits {
         connections,
@@ -108,6 +112,7 @@ pub(crate) fn read_limits(file: &mut Section<'_>) -> Limits {
         fields,
         target_bytes: usize::try_from(target_bytes).unwrap_or(usize::MAX),
         body_bytes,
+        pipes,
     }
 }
 

@@ -361,6 +361,32 @@ impl Exchange {
         }
     }
 
+    /// How many bytes of the response are still to come and need not be looked at.
+    pub const fn unseen_response(&self) -> u64 {
+        match self.download {
+            Download::Length => self.download_left,
+            Download::Head
+            | Download::Complete
+            | Download::Decoded
+            | Download::Chunked
+            | Download::UntilClose
+            | Download::Open => 0,
+        }
+    }
+
+    /// How many of `count` bytes that nobody looked at belong to the response.
+    pub fn pass_unseen_response(&mut self, count: usize) -> usize {
+        let left = self.unseen_response();
+        let passed = usize::try_from(left).map_or(count, |left| count.min(left));
+        if passed > 0 {
+            self.download_left -= passed as u64;
+            if self.download_left == 0 {
+                self.download = Download::Complete;
+            }
+        }
+        passed
+    }
+
     /// Decodes from the head of `raw` into `output`; returns how many bytes were taken and
     /// how many were written. For [`Download::Decoded`].
     pub fn decode_response(

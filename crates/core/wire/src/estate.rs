@@ -50,12 +50,20 @@ pub enum ToHeir {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub enum Item {
-    /// It has a slot in the ledger; the client's descriptor travels.
-    Client { lane: u16, slot: u32 },
-    /// It has a slot in the ledger; the client's and the upstream's descriptor travel.
-    Both { lane: u16, slot: u32 },
+    /// It has a slot in the ledger; the client's descriptor travels, and what belongs to it.
+    Noted { lane: u16, slot: u32, with: With },
     /// It was accepted, and nothing was noted of it yet; its descriptor travels.
     Fresh,
+}
+
+/// What travels after a client's descriptor, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    Nothing,
+    Upstream,
+    /// The reading end of a pipe with a part of the response in it.
+    Pipe,
+    UpstreamAndPipe,
 }
 
 /// A number that stands for no connection of an offer.
@@ -64,8 +72,8 @@ pub enum Item {
 pub struct NotAnItem(u64);
 
 const FRESH: u64 = 0;
-const CLIENT: u64 = 1;
-const BOTH: u64 = 2;
+/// And then in the order of [`With::ALL`].
+const NOTED: u64 = 1;
 
 impl From<Item> for u64 {
     fn from(item: Item) -> Self {
@@ -74,8 +82,7 @@ impl From<Item> for u64 {
         };
         match item {
             Item::Fresh => FRESH,
-            Item::Client { lane, slot } => pack(CLIENT, lane, slot),
-            Item::Both { lane, slot } => pack(BOTH, lane, slot),
+            Item::Noted { lane, slot, with } => pack(NOTED + with as Self, lane, slot),
         }
     }
 }
@@ -87,21 +94,28 @@ impl TryFrom<u64> for Item {
         let [_, kind, lane_high, lane_low, slot @ ..] = number.to_be_bytes();
         let lane = u16::from_be_bytes([lane_high, lane_low]);
         let slot = u32::from_be_bytes(slot);
-        match (number >> 48, u64::from(kind)) {
-            (FRESH, _) if number == FRESH => Ok(Self::Fresh),
-            (CLIENT, CLIENT) => Ok(Self::Client { lane, slot }),
-            (BOTH, BOTH) => Ok(Self::Both { lane, slot }),
+        if number == FRESH {
+            return Ok(Self::Fresh);
+        }
+        let with = usize::from(kind).checked_sub(1).and_then(|kind| With::ALL.get(kind));
+        match with {
+            Some(&with) if number >> 48 == u64::from(kind) => Ok(Self::Noted { lane, slot, with }),
             _ => Err(NotAnItem(number)),
         }
     }
+}
+
+impl With {
+    const ALL: [Self; 4] = [Self::Nothing, Self::Upstream, Self::Pipe, Self::UpstreamAndPipe];
 }
 
 impl Item {
     /// How many descriptors this connection brings.
     pub const fn descriptors(&self) -> usize {
         match self {
-            Self::Client { .. } | Self::Fresh => 1,
-            Self::Both { .. } => 2,
+            Self::Fresh | Self::Noted { with: With::Nothing, .. } => 1,
+            Self::Noted { with: With::Upstream | With::Pipe, .. } => 2,
+            Self::Noted { with: With::UpstreamAndPipe, .. } => 3,
         }
     }
 }
@@ -135,14 +149,15 @@ mod tests {
     fn an_item_survives_its_number() {
         let items = [
             Item::Fresh,
-            Item::Client { lane: 0, slot: 0 },
-            Item::Client { lane: 63, slot: 9 },
-            Item::Both { lane: u16::MAX, slot: u32::MAX },
+            Item::Noted { lane: 0, slot: 0, with: With::Nothing },
+            Item::Noted { lane: 63, slot: 9, with: With::Upstream },
+            Item::Noted { lane: 63, slot: 9, with: With::Pipe },
+            Item::Noted { lane: u16::MAX, slot: u32::MAX, with: With::UpstreamAndPipe },
         ];
         for item in items {
             assert_eq!(Item::try_from(u64::from(item)), Ok(item));
         }
-        for number in [1, 3 << 48, 257 << 48, u64::MAX] {
+        for number in [1, 5 << 48, 257 << 48, u64::MAX] {
             assert_eq!(Item::try_from(number), Err(NotAnItem(number)));
         }
     }

@@ -1,14 +1,15 @@
 //! The heir's side: claiming an estate, and what it finds of each connection.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use mainstay_adopt::{Cursors, Flow, Irreconcilable, Known, Place, Span, Window, reconcile};
 use mainstay_os::{Channel, ChannelError, Counts, SharedFile, Truth, counts};
-use mainstay_wire::estate::{Item, ToHeir, ToKeeper};
+use mainstay_wire::estate::{Item, ToHeir, ToKeeper, With};
 use mainstay_wire::frame::{self, FrameError, MESSAGE_BYTES_MAX};
+use rustix::io::ioctl_fionread;
 
 use crate::areas::{Areas, Direction};
 use crate::layout::AREA_BYTES;
@@ -67,6 +68,8 @@ pub struct Adoptee {
     pub record: Record,
     pub client: OwnedFd,
     pub upstream: Option<OwnedFd>,
+    /// With the part of the response that is in the pipe of the record.
+    pub pipe: Option<OwnedFd>,
     /// It was being worked on when the process died by its own fault.
     pub suspect: bool,
     in_step: bool,
@@ -170,15 +173,16 @@ impl Claim {
         let mut left = Vec::with_capacity(items.len());
         for item in items {
             let client = descriptors.next().ok_or(AdoptError::OutOfOrder)?;
-            let (lane, slot, upstream) = match *item {
-                Item::Fresh => {
-                    left.push(Left::Fresh(client));
-                    continue;
-                }
-                Item::Client { lane, slot } => (lane, slot, None),
-                Item::Both { lane, slot } => {
-                    (lane, slot, Some(descriptors.next().ok_or(AdoptError::OutOfOrder)?))
-                }
+            let Item::Noted { lane, slot, with } = *item else {
+                left.push(Left::Fresh(client));
+                continue;
+            };
+            let mut next = || descriptors.next().ok_or(AdoptError::OutOfOrder);
+            let (upstream, pipe) = match with {
+                With::Nothing => (None, None),
+                With::Upstream => (Some(next()?), None),
+                With::Pipe => (None, Some(next()?)),
+                With::UpstreamAndPipe => (Some(next()?), Some(next()?)),
             };
             let lane = usize::from(lane);
             let record = ledger.record(lane, slot as usize).ok_or(AdoptError::OutOfOrder)?;
@@ -187,6 +191,7 @@ impl Claim {
                 record,
                 client,
                 upstream,
+                pipe,
                 suspect: in_step && ledger.died_in(lane),
                 in_step,
                 lane,
@@ -247,6 +252,13 @@ impl Adoptee {
         streams.response.ahead = self.span(areas, streams.response.ahead, Direction::Response)?;
         streams.response.window =
             self.window(areas, streams.response.window, Direction::Response)?;
+        if streams.response.window.place != Place::PIPE {
+            self.pipe = None;
+        }
+        (record.pipe_fd, record.pipe_id) = match &self.pipe {
+            Some(pipe) => (pipe.as_raw_fd(), record.pipe_id),
+            None => (-1, 0),
+        };
         record.adoptions = record.adoptions.saturating_add(1);
         self.record = record;
         Ok(())
@@ -311,6 +323,13 @@ impl Adoptee {
         if ready < start || ready > end {
             return Err(AdoptError::BytesMissing);
         }
+        if place == Place::PIPE && direction == Direction::Response {
+            // They are where they were, as many as the kernel says.
+            let held = self.pipe.as_ref().and_then(|pipe| ioctl_fionread(pipe).ok());
+            let held = held.filter(|&held| held == u64::from(end - start));
+            held.ok_or(AdoptError::BytesMissing)?;
+            return Ok(Window { place, start: 0, ready: ready - start, end: end - start });
+        }
         let place = self.bytes(areas, place, direction, (start, end))?;
         Ok(Window { place, start: 0, ready: ready - start, end: end - start })
     }
@@ -324,7 +343,7 @@ impl Adoptee {
         range: (u32, u32),
     ) -> Result<Place, AdoptError> {
         let (start, end) = (range.0 as usize, range.1 as usize);
-        if place.is_none() {
+        if place.is_none() || place == Place::PIPE {
             return Err(AdoptError::BytesMissing);
         }
         let layout = self.ledger.layout();

@@ -14,6 +14,8 @@ pub struct Record {
     pub id: u64,
     /// The upstream socket's cookie; 0 without one.
     pub upstream_id: u64,
+    /// The number of the pipe that bytes of the response are in; 0 without one.
+    pub pipe_id: u64,
     pub client_fd: i32,
     /// -1 without one.
     pub upstream_fd: i32,
@@ -50,7 +52,8 @@ pub struct Record {
     pub adoptions: u32,
     /// Exchanges that this connection carried before this one.
     pub exchanges: u32,
-    padding: [u8; 4],
+    /// The reading end of the pipe; -1 without one.
+    pub pipe_fd: i32,
 }
 
 /// Whether any of a request's body has left for a server.
@@ -66,6 +69,7 @@ impl Record {
     pub const FREE: Self = Self {
         id: 0,
         upstream_id: 0,
+        pipe_id: 0,
         client_fd: -1,
         upstream_fd: -1,
         streams: Streams::EMPTY,
@@ -86,7 +90,7 @@ impl Record {
         body_sent: BodySent::Nothing,
         adoptions: 0,
         exchanges: 0,
-        padding: [0; 4],
+        pipe_fd: -1,
     };
 }
 

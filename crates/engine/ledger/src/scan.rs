@@ -3,22 +3,23 @@
 //! # Invariants
 //!
 //! 1. A descriptor is taken for a connection's only if the socket behind it has the cookie
-//!    that the ledger noted: its number may have been closed and opened again since.
+//!    that the ledger noted, or the pipe the number: the descriptor's number may have been closed and opened again since.
 //! 2. A socket that was accepted, or handed over, and not noted yet is found too: it is
 //!    bound to the address of a listener and is not listening itself.
 //! 3. A socket that was being adopted and not noted yet is not ours: the keeper that offered
 //!    it has it still. It is known by the ledgers that were open here.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use mainstay_http::Phase;
 use mainstay_model::Chain;
 use mainstay_os::{
     Channel, ChannelError, Endpoint, Inheritance, SharedFile, close_listener, cookie,
-    local_endpoint, peer_address, refuse_more,
+    local_endpoint, peer_address, pipe_id, refuse_more,
 };
-use mainstay_wire::estate::Item;
+use mainstay_wire::estate::{Item, With};
 use mainstay_wire::frame::MESSAGE_BYTES_MAX;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use tracing::{debug, error};
@@ -47,6 +48,7 @@ pub(crate) struct Left {
     pub(crate) item: Item,
     pub(crate) client: OwnedFd,
     pub(crate) upstream: Option<OwnedFd>,
+    pub(crate) pipe: Option<OwnedFd>,
 }
 
 /// The search for what a process left: the most urgent first, each looked at when its turn
@@ -75,6 +77,8 @@ struct Noted {
     client_fd: i32,
     upstream_id: u64,
     upstream_fd: i32,
+    pipe_id: u64,
+    pipe_fd: i32,
 }
 
 impl<'a> Search<'a> {
@@ -98,6 +102,8 @@ impl<'a> Search<'a> {
                     client_fd: record.client_fd,
                     upstream_id: record.upstream_id,
                     upstream_fd: record.upstream_fd,
+                    pipe_id: record.pipe_id,
+                    pipe_fd: record.pipe_fd,
                 });
             }
         }
@@ -128,19 +134,28 @@ impl<'a> Search<'a> {
 
     /// Takes the descriptors of a record, if they are what it says.
     fn look_at(&mut self, noted: Noted) -> Option<Left> {
-        let Noted { urgency, lane, slot, id, client_fd, upstream_id, upstream_fd } = noted;
-        let client = self.take_checked(client_fd, id)?;
-        let upstream = self.take_checked(upstream_fd, upstream_id);
-        let item = match upstream {
-            Some(_) => Item::Both { lane, slot },
-            None => Item::Client { lane, slot },
+        let Noted { urgency, lane, slot, id, .. } = noted;
+        let client = self.take_checked(noted.client_fd, |socket| cookie(socket), id)?;
+        let upstream =
+            self.take_checked(noted.upstream_fd, |socket| cookie(socket), noted.upstream_id);
+        let pipe = self.take_checked(noted.pipe_fd, |pipe| pipe_id(pipe), noted.pipe_id);
+        let with = match (&upstream, &pipe) {
+            (None, None) => With::Nothing,
+            (Some(_), None) => With::Upstream,
+            (None, Some(_)) => With::Pipe,
+            (Some(_), Some(_)) => With::UpstreamAndPipe,
         };
-        Some(Left { urgency, id, item, client, upstream })
+        Some(Left { urgency, id, item: Item::Noted { lane, slot, with }, client, upstream, pipe })
     }
 
-    fn take_checked(&mut self, number: i32, id: u64) -> Option<OwnedFd> {
+    fn take_checked(
+        &mut self,
+        number: i32,
+        id_of: impl Fn(&OwnedFd) -> io::Result<u64>,
+        id: u64,
+    ) -> Option<OwnedFd> {
         let descriptor = self.inheritance.take(number)?;
-        if cookie(&descriptor).ok() == Some(id) {
+        if id_of(&descriptor).ok() == Some(id) {
             return Some(descriptor);
         }
         // The number was closed and opened again: it is another connection's.
@@ -199,6 +214,7 @@ fn sort(inheritance: &mut Inheritance, rest: &mut Vec<OwnedFd>) -> Vec<Left> {
                 item: Item::Fresh,
                 client,
                 upstream: None,
+                pipe: None,
             }),
             _ => rest.push(client),
         }
@@ -282,7 +298,7 @@ fn was_accepted(socket: &OwnedFd, listeners: &[Endpoint]) -> bool {
 }
 
 /// A keeper goes on whatever fails: each connection that it can save counts.
-fn note_failure(attempted: &str, result: std::io::Result<()>) {
+fn note_failure(attempted: &str, result: io::Result<()>) {
     if let Err(error) = result {
         debug!(%error, "keeper could not {attempted}");
     }
@@ -290,5 +306,6 @@ fn note_failure(attempted: &str, result: std::io::Result<()>) {
 
 /// The number of a descriptor, for the order of an offer.
 pub(crate) fn borrow(left: &Left) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
-    std::iter::once(left.client.as_fd()).chain(left.upstream.as_ref().map(AsFd::as_fd))
+    let others = [&left.upstream, &left.pipe];
+    std::iter::once(left.client.as_fd()).chain(others.into_iter().flatten().map(AsFd::as_fd))
 }

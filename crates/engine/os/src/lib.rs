@@ -21,6 +21,7 @@ mod keeper;
 mod limits;
 mod listen;
 mod memory;
+mod pipe;
 mod poll;
 mod process;
 mod seed;
@@ -40,6 +41,7 @@ pub use listen::{
     peer_address,
 };
 pub use memory::{Memory, MemoryError, Observed, SharedFile};
+pub use pipe::{Pipe, pipe_id};
 pub use poll::{Interest, Poller, Ready};
 pub use process::{Dumping, Pidfd, ProcessUse, process_use, start_ticks, still_runs};
 pub use seed::random_u64;

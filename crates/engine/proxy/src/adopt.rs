@@ -6,7 +6,7 @@ use mainstay_adopt::Cursors;
 use mainstay_http::{Mark, Phase};
 use mainstay_ledger::{Adoptee, Counter, Left, Receipt};
 use mainstay_model::{Chain, ListenerId};
-use mainstay_os::{Interest, cookie, local_endpoint};
+use mainstay_os::{Interest, Pipe, cookie, local_endpoint};
 use mainstay_wire::pair::Adopted;
 use tracing::{debug, warn};
 
@@ -81,7 +81,7 @@ impl Lane {
             );
             return;
         }
-        let Adoptee { mut record, client, upstream, suspect, .. } = *adoptee;
+        let Adoptee { mut record, client, upstream, pipe, suspect, .. } = *adoptee;
         record.client_fd = client.as_raw_fd();
         let age = self.next_age(slot);
         let link =
@@ -93,6 +93,7 @@ impl Lane {
         }
         let mut connection = Connection::new(slot, age, record, client, self.now);
         connection.upstream = link;
+        connection.pipe = pipe.and_then(|pipe| Pipe::adopt(pipe).ok());
         let waiting = connection.record.exchange.phase == Phase::Waiting
             && connection.record.streams.request.is_empty();
         if suspect {

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use mainstay_ledger::{Direction, Record};
 use mainstay_model::Timestamp;
+use mainstay_os::Pipe;
 
 /// What a socket is known to be able to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) struct Connection {
     pub(crate) client: OwnedFd,
     pub(crate) client_is: Readiness,
     pub(crate) upstream: Option<Link>,
+    /// What a long response passes through.
+    pub(crate) pipe: Option<Pipe>,
     /// The poller also tells when the client takes more.
     pub(crate) watch: Watch,
     /// When something last happened that a limit is counted from.
@@ -163,6 +166,7 @@ impl Connection {
             client,
             client_is: Readiness::UNKNOWN,
             upstream: None,
+            pipe: None,
             watch: Watch::Nothing,
             moved: now,
             since: now,

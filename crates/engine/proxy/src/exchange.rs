@@ -11,6 +11,7 @@ use tracing::debug;
 use crate::connection::{Connection, Gone, Progress, Raw};
 use crate::lane::Lane;
 use crate::pool::Socket;
+use crate::splice::Content;
 
 impl Lane {
     /// Ends what has come to its end, once everything that was made for the client is out.
@@ -158,11 +159,17 @@ impl Lane {
             streams.response.window.place,
         ];
         let slot = connection.slot;
+        let pipe = connection.pipe.take();
+        let content =
+            if connection.record.pipe_id == 0 { Content::Nothing } else { Content::Something };
         // The socket first: a slot that is free speaks of nothing, and a socket without a
         // slot would be taken for one that was just accepted.
         drop(connection);
         self.ledger.free(slot);
         self.keep_upstream(kept);
+        if let Some(pipe) = pipe {
+            self.pipes.give_back(pipe, content);
+        }
         for (index, place) in places.iter().enumerate() {
             // The head is often what goes out ahead, too.
             if !places.iter().take(index).any(|earlier| earlier == place) {

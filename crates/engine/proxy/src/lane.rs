@@ -19,6 +19,7 @@ use crate::access_log::AccessLog;
 use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::pool::{Owner, Upstreams};
 use crate::settings::Settings;
+use crate::splice::{Content, Pipes};
 use crate::token::Token;
 use crate::upstream::Turns;
 use crate::wheel::{Entry, Wheel};
@@ -132,6 +133,7 @@ pub struct Lane {
     pub(crate) runnable: VecDeque<(u32, u16)>,
     /// Places that are free as soon as the ledger does not speak of them any more.
     pub(crate) released: Vec<Place>,
+    pub(crate) pipes: Pipes,
     pub(crate) log: AccessLog,
     pub(crate) now: Timestamp,
     pub(crate) seed: u64,
@@ -178,6 +180,7 @@ impl Lane {
         let (commands, receiver) = mpsc::channel();
         let now = now();
         let shape = &setup.settings.upstreams;
+        let pipes = Pipes::new(setup.settings.pipes);
         let lane = Self {
             upstreams: Upstreams::new(shape.iter().map(|up| (up.servers.len(), up.keepalive))),
             turns: shape
@@ -195,6 +198,7 @@ impl Lane {
             wheel: Wheel::new(now),
             runnable: VecDeque::new(),
             released: Vec::new(),
+            pipes,
             log,
             now,
             seed: setup.seed,
@@ -408,6 +412,12 @@ impl Lane {
         self.arm(connection);
         self.watch(connection);
         self.commit(connection);
+        // Only now does the ledger not speak of it any more.
+        if connection.record.pipe_id == 0
+            && let Some(pipe) = connection.pipe.take()
+        {
+            self.pipes.give_back(pipe, Content::Nothing);
+        }
     }
 
     /// Has the poller tell when the client takes more, from the first time that it did not.

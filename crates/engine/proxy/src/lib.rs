@@ -37,6 +37,7 @@ mod relay;
 mod request;
 mod response;
 mod settings;
+mod splice;
 mod step;
 mod token;
 mod upstream;

@@ -8,11 +8,13 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use mainstay_adopt::{Flow, Place, Span, Window};
+use mainstay_http::Download;
 use mainstay_ledger::{Areas, Direction};
 use rustix::io::Errno;
 
 use crate::connection::{Connection, Noted, Progress};
 use crate::lane::Lane;
+use crate::splice::FIRST_READ_BYTES;
 
 /// What came of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +54,23 @@ impl Lane {
 
     /// Reads once from the source of `direction`.
     pub(crate) fn fill(&mut self, connection: &mut Connection, direction: Direction) -> Filled {
+        if direction == Direction::Response
+            && let Some(filled) = self.fill_pipe(connection)
+        {
+            return filled;
+        }
         self.make_room(connection, direction);
         self.commit(connection);
         let (place, offset) = flow(connection, direction).landing();
         let area = self.ledger.areas.at_mut(place, direction);
-        let area = area.get_mut(offset as usize..).unwrap_or_default();
+        let mut area = area.get_mut(offset as usize..).unwrap_or_default();
+        if direction == Direction::Response
+            && connection.record.exchange.download == Download::Head
+            && self.pipes.are_used()
+        {
+            let limit = area.len().min(FIRST_READ_BYTES);
+            area = area.get_mut(..limit).unwrap_or_default();
+        }
         let room = area.len();
         if room == 0 {
             // Zero bytes would be taken for the end.
@@ -120,14 +134,10 @@ impl Lane {
             Some(_) => {}
         }
         self.commit(connection);
-        let Flow { ahead, window, .. } = *flow(connection, direction);
-        let made = span(&self.ledger.areas, ahead, direction);
-        let passed = ready(&self.ledger.areas, window, direction);
-        let result = match sink(connection, &self.upstreams, direction) {
-            None => return Err(WriteFailed),
-            Some(socket) if made.is_empty() => rustix::io::write(socket, passed),
-            Some(socket) if passed.is_empty() => rustix::io::write(socket, made),
-            Some(socket) => rustix::io::writev(socket, &[IoSlice::new(made), IoSlice::new(passed)]),
+        let result = if flow(connection, direction).window.place == Place::PIPE {
+            self.empty_pipe(connection, waiting)?
+        } else {
+            self.write(connection, direction)?
         };
         let count = match result {
             Ok(count) => count,
@@ -146,6 +156,24 @@ impl Lane {
         connection.moved = self.now;
         self.note_written(connection, direction, count);
         Ok(Progress::Made)
+    }
+
+    fn write(
+        &self,
+        connection: &Connection,
+        direction: Direction,
+    ) -> Result<rustix::io::Result<usize>, WriteFailed> {
+        let Flow { ahead, window, .. } = *flow(connection, direction);
+        let made = span(&self.ledger.areas, ahead, direction);
+        let passed = ready(&self.ledger.areas, window, direction);
+        let socket = sink(connection, &self.upstreams, direction).ok_or(WriteFailed)?;
+        Ok(if made.is_empty() {
+            rustix::io::write(socket, passed)
+        } else if passed.is_empty() {
+            rustix::io::write(socket, made)
+        } else {
+            rustix::io::writev(socket, &[IoSlice::new(made), IoSlice::new(passed)])
+        })
     }
 
     fn note_written(&mut self, connection: &mut Connection, direction: Direction, count: usize) {
@@ -182,6 +210,10 @@ impl Lane {
         if window.is_empty() && !window.place.is_none() {
             flow_mut(connection, direction).window = Window::EMPTY;
             self.release(window.place);
+            if window.place == Place::PIPE {
+                let record = connection.change();
+                (record.pipe_fd, record.pipe_id) = (-1, 0);
+            }
         }
     }
 
@@ -267,7 +299,7 @@ pub(crate) fn raw(areas: &Areas, window: Window, direction: Direction) -> &[u8] 
     bytes.expect("a window lies within its place")
 }
 
-fn source<'a>(
+pub(crate) fn source<'a>(
     connection: &'a Connection,
     upstreams: &'a crate::pool::Upstreams,
     direction: Direction,

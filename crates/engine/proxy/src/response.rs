@@ -119,8 +119,12 @@ impl Lane {
     /// Lets through what belongs to the response's body.
     fn pass_response(&mut self, connection: &mut Connection) -> Result<Progress, Gone> {
         let window = connection.record.streams.response.window;
-        let bytes = raw(&self.ledger.areas, window, Direction::Response);
-        let passed = connection.change().exchange.pass_response(bytes);
+        let passed = if window.place == Place::PIPE {
+            Ok(connection.change().exchange.pass_unseen_response(window.raw_len()))
+        } else {
+            let bytes = raw(&self.ledger.areas, window, Direction::Response);
+            connection.change().exchange.pass_response(bytes)
+        };
         match passed {
             Ok(0) => Ok(Progress::None),
             Ok(count) => {

@@ -22,6 +22,8 @@ pub struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) head: HeadLimits,
     pub(crate) body_bytes: u64,
+    /// Pipes of each lane.
+    pub(crate) pipes: usize,
     /// For drills: a request for this path ends the process.
     pub(crate) abort_path: Option<String>,
 }
@@ -107,6 +109,7 @@ impl Settings {
                 BodyLimit::Unlimited => u64::MAX,
                 BodyLimit::Bytes(bytes) => bytes,
             },
+            pipes: gateway.limits.pipes,
             abort_path: None,
         })
     }

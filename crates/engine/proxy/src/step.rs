@@ -12,6 +12,7 @@ use mainstay_ledger::Direction;
 use crate::connection::{Connection, Gone, Progress, Queued, Raw, Standing};
 use crate::lane::Lane;
 use crate::relay::{Filled, WriteFailed};
+use crate::splice::FIRST_READ_BYTES;
 use crate::upstream::Failure;
 
 /// Turns of one step, so that a fast connection does not starve the others: with full areas
@@ -97,6 +98,29 @@ impl Lane {
         }
     }
 
+    /// The first read of a response takes a part only, so that a long body can pass unseen.
+    /// What turned out to be none is read on before any of it goes out.
+    fn complete_first_read(&mut self, connection: &mut Connection) -> Result<(), Gone> {
+        let window = connection.record.streams.response.window;
+        let is_cut = window.end as usize == FIRST_READ_BYTES && window.raw_len() == 0;
+        let more = connection.upstream.is_some_and(|link| link.is.readable);
+        let is_whole = connection.record.exchange.download == Download::Complete;
+        if !is_cut || !more || is_whole || self.is_long(connection) {
+            return Ok(());
+        }
+        match self.fill(connection, Direction::Response) {
+            Filled::Bytes => drop(self.interpret_response(connection)?),
+            Filled::Blocked => {}
+            // Seen again when what is here has gone out.
+            Filled::Ended | Filled::Failed => {
+                if let Some(link) = &mut connection.upstream {
+                    link.is.readable = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The server's side took no more of the request.
     fn request_undeliverable(&mut self, connection: &mut Connection) -> Result<Progress, Gone> {
         let untouched = connection.record.streams.request.ahead.start == 0
@@ -122,6 +146,7 @@ impl Lane {
             }
         }
         progress = progress.or(self.interpret_response(connection)?);
+        self.complete_first_read(connection)?;
         match self.drain(connection, Direction::Response) {
             Ok(drained) => Ok(progress.or(drained)),
             Err(WriteFailed) => Err(Gone::ClientLeft),

@@ -63,8 +63,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         directory: settings.keepers(),
         patience: settings.host.pair.keep_timeout,
         adoption: settings.adoption(),
-        // A connection has two sockets.
-        descriptors: (layout.lanes * layout.slots * 2) as u64 + DESCRIPTORS_BESIDE,
+        // A connection has two sockets, a pipe two ends.
+        descriptors: (layout.lanes * (layout.slots + settings.gateway.limits.pipes) * 2) as u64
+            + DESCRIPTORS_BESIDE,
     })?;
     if settings.host.state.join(".slavedumpcore").exists() {
         allow_core_dumps().context("cannot allow core dumps")?;

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use mainstay_e2e::client::{Client, request};
 use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
 use mainstay_e2e::luck::Luck;
+use mainstay_e2e::pattern::Check;
 use mainstay_e2e::report::Report;
 use mainstay_e2e::torture::{self, Adoption, Options, Sort, Ways};
 use mainstay_e2e::traffic::{Plan, Target, Traffic, Trailers};
@@ -245,6 +246,34 @@ fn idle_connections_move_from_worker_to_worker() -> anyhow::Result<()> {
     for client in &mut clients {
         assert_eq!(client.get("/small")?.head.status, 200);
     }
+    Ok(())
+}
+
+/// While the client reads nothing, a part of the answer lies in a pipe; each heir gets it, and
+/// one more part of its own making after it.
+#[test]
+fn a_long_answer_to_a_slow_client_passes_from_heir_to_heir() -> anyhow::Result<()> {
+    const BYTES: u64 = 64_000_000;
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let mut client = Client::connect(gateway.address("web"))?;
+    client.send(&request("GET", &format!("/bytes?n={BYTES}&seed=3"), &[]))?;
+    let head = client.final_head()?;
+    let (mut check, mut kills, mut next_kill) = (Check::new(3), 0, 0);
+    client.body(&head, &mut |piece| {
+        check.feed(piece)?;
+        if check.sum().bytes() > next_kill {
+            next_kill += BYTES / 8;
+            kills += 1;
+            let victim = gateway.kill(Process::Worker(gateway.active().unwrap()), Signal::KILL);
+            gateway.wait_ready_without(&[victim.unwrap().pid()]).unwrap();
+        }
+        Ok(())
+    })?;
+    check.complete(BYTES)?;
+    assert_eq!(kills, 8);
+    // What was read for it is no other's: the next answer begins where this one ended.
+    assert_eq!(client.get("/small")?.head.status, 200);
     Ok(())
 }
 

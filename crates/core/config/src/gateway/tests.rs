@@ -76,6 +76,7 @@ fn every_default() {
             fields: 100,
             target_bytes: 8_192,
             body_bytes: BodyLimit::Unlimited,
+            pipes: 64,
         },
         access_log: AccessLog::File(PathBuf::from("access.log")),
     };
@@ -97,7 +98,7 @@ fn every_value_that_is_no_default() {
         service = [{ name = "s", listeners = ["b"], hosts = ["*.A.example"], route = [{ path = { exact = "/x" }, upstream = "v" }] }]
         tcp = [{ name = "t", listener = "a", upstream = "u" }]
         timeouts = { connect = "250ms", tunnel_idle = "24h" }
-        limits = { connections = 1, head_bytes = "4KiB", fields = 128, body_bytes = 0 }
+        limits = { connections = 1, head_bytes = "4KiB", fields = 128, body_bytes = 0, pipes = 0 }
         access_log = { path = "off" }
         "#,
     )
@@ -125,6 +126,7 @@ fn every_value_that_is_no_default() {
         fields: 128,
         target_bytes: 4096,
         body_bytes: BodyLimit::Bytes(0),
+        pipes: 0,
     };
     assert_eq!(gateway.limits, limits);
     assert_eq!(gateway.access_log, AccessLog::Off);

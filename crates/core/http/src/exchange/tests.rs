@@ -134,6 +134,34 @@ fn an_answer_of_our_own_ends_a_connection_whose_request_is_not_whole() {
     }
 }
 
+/// What nobody looked at counts like what was read.
+#[test]
+fn a_body_with_a_length_may_pass_unseen() {
+    let (mut exchange, _) = begin(GET);
+    respond(&mut exchange, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").unwrap();
+    assert_eq!(exchange.pass_response(b"ab"), Ok(2));
+    assert_eq!(exchange.unseen_response(), 7);
+    assert_eq!(exchange.pass_unseen_response(4), 4);
+    assert_eq!(exchange.next(), Next::Wait);
+    assert_eq!(exchange.pass_unseen_response(4), 3);
+    assert_eq!(exchange.next(), Next::NextRequest);
+    assert_eq!((exchange.unseen_response(), exchange.pass_unseen_response(4)), (0, 0));
+}
+
+#[test]
+fn what_has_to_be_looked_at_does_not_pass_unseen() {
+    for response in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ] {
+        let (mut exchange, _) = begin(GET);
+        assert_eq!(exchange.unseen_response(), 0, "before the head");
+        respond(&mut exchange, response).unwrap();
+        assert_eq!((exchange.unseen_response(), exchange.pass_unseen_response(1)), (0, 0));
+    }
+}
+
 proptest! {
     /// A body passes the same, however it is cut.
     #[test]
