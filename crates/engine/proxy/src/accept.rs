@@ -39,6 +39,15 @@ pub(crate) enum Accepting {
     Full,
 }
 
+/// What is left in a listener's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// Nothing, or nothing that this lane can take now.
+    Over,
+    /// As many were taken as are taken at a time.
+    Unknown,
+}
+
 /// Whether a lane receives handoffs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handing {
@@ -81,7 +90,7 @@ impl Lane {
     pub(crate) fn close_listeners(&mut self) {
         if self.accepting == Accepting::On {
             for Listening { id, socket } in self.listeners.clone() {
-                self.accept_from(id.0);
+                while self.accept_from(id.0) == Queue::Unknown {}
                 if let Err(error) = close_listener(socket.as_fd()) {
                     warn!(listener = id.0, %error, "cannot close a listener");
                 }
@@ -105,29 +114,30 @@ impl Lane {
     }
 
     /// Accepts from one listener.
-    pub(crate) fn accept_from(&mut self, id: u16) {
+    pub(crate) fn accept_from(&mut self, id: u16) -> Queue {
         let found = self.listeners.iter().find(|listening| listening.id.0 == id);
-        let Some(Listening { socket, .. }) = found.cloned() else { return };
+        let Some(Listening { socket, .. }) = found.cloned() else { return Queue::Over };
         for _ in 0..ACCEPTS_MAX {
             if self.accepting != Accepting::On {
-                return;
+                return Queue::Over;
             }
             if self.ledger.room() == 0 {
                 self.stop_accepting(Accepting::Full);
-                return;
+                return Queue::Over;
             }
             match accept(socket.as_fd()) {
                 Ok(Some((client, peer))) => self.open(client, peer, ListenerId(id)),
-                Ok(None) => return,
+                Ok(None) => return Queue::Over,
                 Err(error) => {
                     // Out of descriptors, most likely: the queue holds, and it is tried again
                     // when a connection has ended, or in a second.
                     warn!(listener = id, %error, "cannot accept a connection");
                     self.stop_accepting(Accepting::Full);
-                    return;
+                    return Queue::Over;
                 }
             }
         }
+        Queue::Unknown
     }
 
     /// Receives what the master has handed over.

@@ -246,7 +246,8 @@ impl Lane {
         match Token::unpack(ready.token) {
             Some(Token::Client { slot, age }) => self.client_event(slot, age, ready),
             Some(Token::Upstream { index, age }) => self.upstream_event(index, age, ready),
-            Some(Token::Listener { id }) => self.accept_from(id),
+            // Its queue is looked at again in the next turn.
+            Some(Token::Listener { id }) => drop(self.accept_from(id)),
             Some(Token::Handoffs) => self.receive_handoffs(),
             Some(Token::Commands) => return self.obey(),
             None => {}

@@ -49,7 +49,9 @@ impl Lane {
                 connection.raw = Raw::Seen;
                 self.begin_request(connection)
             }
-            Phase::Exchanging | Phase::Answering | Phase::Tunnel => self.pass_request(connection),
+            Phase::Exchanging | Phase::Tunnel => self.pass_request(connection),
+            // Nothing follows an answer to a request that is not whole.
+            Phase::Answering => Ok(Progress::None),
             Phase::Lingering => {
                 let window = &mut flow_mut(connection, Direction::Request).window;
                 window.start = window.end;

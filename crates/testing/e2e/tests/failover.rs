@@ -318,6 +318,33 @@ fn sigterm_drains() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// They came before the end, so they are served before it.
+#[test]
+fn a_gateway_that_ends_serves_everything_in_its_queues() -> anyhow::Result<()> {
+    const QUEUED: usize = 300;
+    let origin = Origin::start()?;
+    let setup = Setup::pair(&origin, Accept::Active).with_host("pair", "hang_timeout", "10s");
+    let gateway = Gateway::start(&setup)?;
+    let worker = gateway.process(Process::Worker(gateway.active()?))?;
+    worker.signal(Signal::STOP)?;
+    let mut clients = Vec::new();
+    for _ in 0..QUEUED {
+        let mut client = Client::connect(gateway.address("web"))?;
+        client.send(&request("GET", "/small", &[]))?;
+        clients.push(client);
+    }
+    gateway.terminate(Signal::TERM)?;
+    wait::until("the master to be told", DEADLINE, || {
+        gateway.log().contains("INFO master stopping").then_some(())
+    })?;
+    worker.signal(Signal::CONT)?;
+    for client in &mut clients {
+        assert_eq!(client.response("GET")?.head.status, 200);
+    }
+    drop(clients);
+    expect_end(&gateway, 0)
+}
+
 #[test]
 fn a_second_sigterm_ends_at_once() -> anyhow::Result<()> {
     let origin = Origin::start()?;
