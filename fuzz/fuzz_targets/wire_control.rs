@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use mainstay_fuzz::survives_the_wire;
 use mainstay_wire::control::{ToProcess, ToSupervisor};
+use mainstay_wire::frame::Message as _;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(ToProcess::Welcome { listeners, generation }) = survives_the_wire(bytes) {

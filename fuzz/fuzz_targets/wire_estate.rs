@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use mainstay_fuzz::survives_the_wire;
 use mainstay_wire::estate::{ToHeir, ToKeeper};
+use mainstay_wire::frame::Message as _;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(message) = survives_the_wire::<ToKeeper>(bytes) {

@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mainstay_fuzz::survives_the_wire;
+use mainstay_wire::frame::Message as _;
 use mainstay_wire::pair::{ToMaster, ToWorker};
 
 fuzz_target!(|bytes: &[u8]| {

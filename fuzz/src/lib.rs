@@ -11,15 +11,13 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use mainstay_config::Problem;
-use mainstay_wire::frame::{self, FrameError, MESSAGE_BYTES_MAX};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use mainstay_wire::frame::{self, FrameError, MESSAGE_BYTES_MAX, Message};
 
 /// What decodes encodes, and decodes to the same; there is one encoding of it. Returns the
 /// message, if there is one.
 pub fn survives_the_wire<M>(bytes: &[u8]) -> Option<M>
 where
-    M: Serialize + DeserializeOwned + PartialEq + Debug,
+    M: Message + PartialEq + Debug,
 {
     let message: M = frame::decode(bytes).ok()?;
     let encoded = match frame::encode(&message) {

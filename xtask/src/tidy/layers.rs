@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   mainstay  ─▶  roles  ─▶  engine  ─▶  core
-//!                            proxy ─▶ ledger ─▶ os
+//!                            proxy ─▶ ledger ─▶ message ─▶ os
 //!                                                config ─▶ machines ─▶ wire ─▶ model
 //!   xtask  ─▶  sim, e2e  ─▶  core (sim: store too)
 //! ```
@@ -36,6 +36,7 @@ enum Place {
     Machine,
     Config,
     Os,
+    Message,
     Ledger,
     /// The cache store: beside the ledger, not above it.
     Store,
@@ -58,6 +59,7 @@ impl Place {
             ["crates", "core", "config"] => Self::Config,
             ["crates", "core", _] => Self::Machine,
             ["crates", "engine", "os"] => Self::Os,
+            ["crates", "engine", "message"] => Self::Message,
             ["crates", "engine", "ledger"] => Self::Ledger,
             ["crates", "engine", "store"] => Self::Store,
             ["crates", "engine", "proxy"] => Self::Proxy,
@@ -76,7 +78,7 @@ impl Place {
     }
 
     const fn is_engine(self) -> bool {
-        matches!(self, Self::Os | Self::Ledger | Self::Store | Self::Proxy)
+        matches!(self, Self::Os | Self::Message | Self::Ledger | Self::Store | Self::Proxy)
     }
 
     /// The whole rule, in one place.
@@ -87,7 +89,8 @@ impl Place {
             Self::Machine => matches!(other, Self::Model | Self::Wire),
             Self::Config => matches!(other, Self::Model | Self::Wire | Self::Machine),
             Self::Os => other.is_core(),
-            Self::Ledger | Self::Store => other.is_core() || matches!(other, Self::Os),
+            Self::Message | Self::Store => other.is_core() || matches!(other, Self::Os),
+            Self::Ledger => other.is_core() || matches!(other, Self::Os | Self::Message),
             Self::Proxy => {
                 other.is_core() || matches!(other, Self::Os | Self::Ledger | Self::Store)
             }

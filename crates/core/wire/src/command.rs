@@ -4,6 +4,8 @@
 use mainstay_model::{Generation, Process, Slot};
 use serde::{Deserialize, Serialize};
 
+use crate::frame::Message;
+
 /// Operator to master, on `admin.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
@@ -22,6 +24,10 @@ pub enum Reply {
         reason: String,
     },
 }
+
+impl Message for Command {}
+
+impl Message for Reply {}
 
 /// A gateway at one instant. This is also what `mainstay status --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,8 @@
 use mainstay_model::{Generation, Process};
 use serde::{Deserialize, Serialize};
 
+use crate::frame::Message;
+
 /// Supervisor to a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -45,9 +47,8 @@ pub enum ToSupervisor {
     Alive,
 }
 
-impl ToProcess {
-    /// How many descriptors travel with the message; any other number is refused.
-    pub const fn descriptors(&self) -> usize {
+impl Message for ToProcess {
+    fn descriptors(&self) -> usize {
         match self {
             Self::Welcome { listeners, .. } => listeners.len(),
             Self::Processes { .. } | Self::Stop { .. } => 0,
@@ -55,9 +56,8 @@ impl ToProcess {
     }
 }
 
-impl ToSupervisor {
-    /// How many descriptors travel with the message; any other number is refused.
-    pub const fn descriptors(&self) -> usize {
+impl Message for ToSupervisor {
+    fn descriptors(&self) -> usize {
         match self {
             Self::Hello { listeners, .. } => listeners.len(),
             Self::Alive => 0,

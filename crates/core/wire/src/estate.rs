@@ -15,6 +15,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::Message;
+
 /// Most descriptors in one offer. As many as the kernel carries in a message would take the
 /// heir most of a millisecond, in which it answers nobody.
 pub const OFFER_DESCRIPTORS_MAX: usize = 64;
@@ -120,9 +122,8 @@ impl Item {
     }
 }
 
-impl ToKeeper {
-    /// How many descriptors travel with the message; any other number is refused.
-    pub const fn descriptors(&self) -> usize {
+impl Message for ToKeeper {
+    fn descriptors(&self) -> usize {
         match self {
             Self::Claim { .. } => 1,
             Self::Taken { .. } => 0,
@@ -130,9 +131,8 @@ impl ToKeeper {
     }
 }
 
-impl ToHeir {
-    /// How many descriptors travel with the message; any other number is refused.
-    pub fn descriptors(&self) -> usize {
+impl Message for ToHeir {
+    fn descriptors(&self) -> usize {
         match self {
             Self::Estate { .. } => 1,
             Self::Offer { items, .. } => items.iter().map(Item::descriptors).sum(),

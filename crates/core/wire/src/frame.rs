@@ -16,6 +16,14 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Most descriptors in one message: the kernel's own limit (`SCM_MAX_FD`).
 pub const DESCRIPTORS_MAX: usize = 253;
 
+/// A message of a channel. Those that travel without descriptors need say nothing more.
+pub trait Message: Serialize + DeserializeOwned {
+    /// How many descriptors travel with it; any other number is refused.
+    fn descriptors(&self) -> usize {
+        0
+    }
+}
+
 /// Why a message could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
@@ -33,7 +41,7 @@ pub enum FrameError {
 }
 
 /// Writes one message.
-pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
+pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, FrameError> {
     let bytes = serde_json::to_vec(message).map_err(|source| FrameError::Encode { source })?;
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(FrameError::TooLong { bytes: bytes.len() });
@@ -42,7 +50,7 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
 }
 
 /// Reads one message. What is not one is refused whole.
-pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, FrameError> {
+pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, FrameError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(FrameError::TooLong { bytes: bytes.len() });
     }

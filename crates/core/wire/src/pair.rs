@@ -7,6 +7,8 @@
 use mainstay_model::{ListenerId, Slot};
 use serde::{Deserialize, Serialize};
 
+use crate::frame::Message;
+
 /// Master to worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -91,9 +93,8 @@ pub struct Adopted {
     pub micros: u64,
 }
 
-impl ToWorker {
-    /// How many descriptors travel with the message; any other number is refused.
-    pub const fn descriptors(&self) -> usize {
+impl Message for ToWorker {
+    fn descriptors(&self) -> usize {
         match self {
             Self::Welcome { listeners } => listeners.len(),
             Self::Serve | Self::Revoke | Self::Stop { .. } => 0,
@@ -101,9 +102,8 @@ impl ToWorker {
     }
 }
 
-impl ToMaster {
-    /// How many descriptors travel with the message; any other number is refused.
-    pub const fn descriptors(&self) -> usize {
+impl Message for ToMaster {
+    fn descriptors(&self) -> usize {
         match self {
             Self::Hello { threads, .. } => 2 + *threads as usize,
             Self::Ready | Self::Revoked | Self::Adopted(_) | Self::Leaving => 0,

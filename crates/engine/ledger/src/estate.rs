@@ -10,12 +10,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mainstay_message::{MessageError, receive, send};
 use mainstay_model::Chain;
 use mainstay_os::{
     Channel, ChannelError, ChannelListener, Interest, Pidfd, Poller, SharedFile, now,
 };
 use mainstay_wire::estate::{OFFER_DESCRIPTORS_MAX, OFFERS_OPEN_MAX, ToHeir, ToKeeper};
-use mainstay_wire::frame::{self, MESSAGE_BYTES_MAX};
 use tracing::{debug, warn};
 
 use crate::keeper::{KeeperSetup, vanish};
@@ -94,13 +94,12 @@ impl<'a> Estate<'a> {
     /// Serves one heir until everything is taken or it is past doing anything.
     fn serve(&mut self, channel: Channel) -> io::Result<()> {
         let heir = self.receive_claim(channel)?;
-        let estate = frame::encode(&ToHeir::Estate { pid: self.setup.pid });
-        let estate = estate.map_err(io::Error::other)?;
         let mut poller = Poller::new(4)?;
         poller.add(&heir.channel, HEIR, Interest::ReadLevel)?;
         poller.add(&heir.process, HEIR_END, Interest::ReadLevel)?;
+        let estate = ToHeir::Estate { pid: self.setup.pid };
         let mut result =
-            heir.channel.send(&estate, &[self.setup.ledger.as_fd()]).map_err(io::Error::other);
+            send(&heir.channel, &estate, &[self.setup.ledger.as_fd()]).map_err(io::Error::other);
         while result.is_ok() && !self.is_settled() {
             result = self.exchange(&heir, &mut poller);
             if has_ended(&heir)? {
@@ -110,8 +109,7 @@ impl<'a> Estate<'a> {
         if self.is_settled() {
             // First, so that the heir does not come a second time.
             vanish(&self.path)?;
-            let settled = frame::encode(&ToHeir::Settled).map_err(io::Error::other)?;
-            return heir.channel.send(&settled, &[]).map_err(io::Error::other);
+            return send(&heir.channel, &ToHeir::Settled, &[]).map_err(io::Error::other);
         }
         // Only when it is past doing anything does its ledger tell what it has; and what it
         // had answered for, it may have finished with.
@@ -131,15 +129,13 @@ impl<'a> Estate<'a> {
         let mut poller = Poller::new(1)?;
         poller.add(&channel, HEIR, Interest::ReadLevel)?;
         poller.wait(Some(self.setup.patience))?;
-        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        let message = channel.receive(&mut buffer).map_err(io::Error::other)?;
-        let message = message.ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))?;
-        let bytes = buffer.get(..message.bytes).unwrap_or_default();
-        let claim: ToKeeper = frame::decode(bytes).map_err(io::Error::other)?;
+        let received = receive(&channel).map_err(io::Error::other)?;
+        let (claim, descriptors) =
+            received.ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))?;
         let ToKeeper::Claim { pid } = claim else {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         };
-        let ledger = message.descriptors.into_iter().next();
+        let ledger = descriptors.into_iter().next();
         let ledger = ledger.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         let file = SharedFile::from_descriptor(ledger);
         let ledger = Observer::open(&file).map_err(io::Error::other)?;
@@ -155,7 +151,11 @@ impl<'a> Estate<'a> {
             }
             match self.offer(heir, batch) {
                 Ok(()) => {}
-                Err(ChannelError::Full) if !self.open.is_empty() => break,
+                Err(MessageError::Channel { source: ChannelError::Full })
+                    if !self.open.is_empty() =>
+                {
+                    break;
+                }
                 Err(error) => return Err(io::Error::other(error)),
             }
         }
@@ -167,10 +167,8 @@ impl<'a> Estate<'a> {
     }
 
     fn receive_answers(&mut self, heir: &Heir) -> io::Result<()> {
-        let mut buffer = [0; 256];
-        while let Some(message) = heir.channel.receive(&mut buffer).map_err(io::Error::other)? {
-            let bytes = buffer.get(..message.bytes).unwrap_or_default();
-            match frame::decode(bytes).map_err(io::Error::other)? {
+        while let Some((message, _)) = receive(&heir.channel).map_err(io::Error::other)? {
+            match message {
                 // The heir holds them; our copies are closed here.
                 ToKeeper::Taken { offer } => drop(self.open.remove(&offer)),
                 ToKeeper::Claim { .. } => return Err(io::Error::from(io::ErrorKind::InvalidData)),
@@ -197,13 +195,11 @@ impl<'a> Estate<'a> {
     }
 
     /// Sends one offer.
-    fn offer(&mut self, heir: &Heir, batch: Vec<Left>) -> Result<(), ChannelError> {
+    fn offer(&mut self, heir: &Heir, batch: Vec<Left>) -> Result<(), MessageError> {
         let items = batch.iter().map(|left| left.item).collect();
         let offer = self.offers;
-        let message = frame::encode(&ToHeir::Offer { offer, items })
-            .map_err(|source| ChannelError::Send { source: io::Error::other(source) })?;
         let borrowed: Vec<BorrowedFd<'_>> = batch.iter().flat_map(borrow).collect();
-        match heir.channel.send(&message, &borrowed) {
+        match send(&heir.channel, &ToHeir::Offer { offer, items }, &borrowed) {
             Ok(()) => {
                 self.offers = self.offers.wrapping_add(1);
                 self.open.insert(offer, batch);

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mainstay_adopt::{Cursors, Flow, Irreconcilable, Known, Place, Span, Window, reconcile};
-use mainstay_os::{Channel, ChannelError, Counts, SharedFile, Truth, counts};
+use mainstay_message::{MessageError, receive, send};
+use mainstay_os::{Channel, Counts, SharedFile, Truth, counts};
 use mainstay_wire::estate::{Item, ToHeir, ToKeeper, With};
-use mainstay_wire::frame::{self, FrameError, MESSAGE_BYTES_MAX};
 use rustix::io::ioctl_fionread;
 
 use crate::areas::{Areas, Direction};
@@ -20,7 +20,6 @@ use crate::record::{BodySent, Record};
 #[derive(Debug)]
 pub struct Claim {
     channel: Arc<Channel>,
-    buffer: Vec<u8>,
     pid: u32,
     ledger: Option<Arc<Observer>>,
     /// The same ledger, open as long as the claim is: if this process dies, its keeper knows
@@ -48,9 +47,8 @@ pub struct Receipt {
 impl Receipt {
     /// Gives it. Until then the keeper may offer the same to another.
     pub fn give(self) -> Result<(), AdoptError> {
-        let message = frame::encode(&ToKeeper::Taken { offer: self.offer })
-            .map_err(|source| AdoptError::Frame { source })?;
-        self.channel.send(&message, &[]).map_err(|source| AdoptError::Channel { source })
+        send(&self.channel, &ToKeeper::Taken { offer: self.offer }, &[])
+            .map_err(|source| AdoptError::Message { source })
     }
 }
 
@@ -86,10 +84,7 @@ pub enum AdoptError {
     Connect { source: io::Error },
 
     #[error("cannot talk to the keeper")]
-    Channel { source: ChannelError },
-
-    #[error("cannot understand the keeper")]
-    Frame { source: FrameError },
+    Message { source: MessageError },
 
     #[error("cannot read the ledger that was left")]
     Ledger { source: ObserveError },
@@ -114,11 +109,9 @@ impl Claim {
     /// Claims the estate behind `path` for the process whose ledger is `own`.
     pub fn send(path: &Path, own: &SharedFile) -> Result<Self, AdoptError> {
         let channel = Channel::connect(path).map_err(|source| AdoptError::Connect { source })?;
-        let claim = frame::encode(&ToKeeper::Claim { pid: std::process::id() })
-            .map_err(|source| AdoptError::Frame { source })?;
-        channel.send(&claim, &[own.as_fd()]).map_err(|source| AdoptError::Channel { source })?;
-        let channel = Arc::new(channel);
-        Ok(Self { channel, buffer: vec![0; MESSAGE_BYTES_MAX], pid: 0, ledger: None, file: None })
+        send(&channel, &ToKeeper::Claim { pid: std::process::id() }, &[own.as_fd()])
+            .map_err(|source| AdoptError::Message { source })?;
+        Ok(Self { channel: Arc::new(channel), pid: 0, ledger: None, file: None })
     }
 
     /// Where messages of the keeper arrive.
@@ -134,21 +127,13 @@ impl Claim {
     /// The next thing that the keeper said, if it said anything.
     pub fn receive(&mut self) -> Result<Option<Offer>, AdoptError> {
         loop {
-            let received = self.channel.receive(&mut self.buffer);
-            let received = received.map_err(|source| AdoptError::Channel { source })?;
-            let Some(message) = received else { return Ok(None) };
-            let bytes = self.buffer.get(..message.bytes).unwrap_or_default();
-            let decoded: ToHeir =
-                frame::decode(bytes).map_err(|source| AdoptError::Frame { source })?;
-            let (found, expected) = (message.descriptors.len(), decoded.descriptors());
-            if found != expected {
-                let source = FrameError::Descriptors { found, expected };
-                return Err(AdoptError::Frame { source });
-            }
-            match decoded {
-                ToHeir::Estate { pid } => self.open(pid, message.descriptors)?,
+            let received = receive::<ToHeir>(&self.channel);
+            let received = received.map_err(|source| AdoptError::Message { source })?;
+            let Some((message, descriptors)) = received else { return Ok(None) };
+            match message {
+                ToHeir::Estate { pid } => self.open(pid, descriptors)?,
                 ToHeir::Offer { offer, items } => {
-                    let left = self.sort(&items, message.descriptors)?;
+                    let left = self.sort(&items, descriptors)?;
                     let receipt = Receipt { channel: Arc::clone(&self.channel), offer };
                     return Ok(Some(Offer::Connections { receipt, left }));
                 }

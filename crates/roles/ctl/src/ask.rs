@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mainstay_message::{MessageError, receive, send_within};
 use mainstay_model::Timestamp;
 use mainstay_os::{Channel, ChannelError, now};
 use mainstay_wire::command::{Command, Reply};
-use mainstay_wire::frame::{self, FrameError, MESSAGE_BYTES_MAX};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::time::Timespec;
@@ -36,10 +36,10 @@ pub(crate) enum AskError {
     Watch { run: PathBuf, source: io::Error },
 
     #[error("cannot talk to the master")]
-    Channel { source: ChannelError },
+    Message { source: MessageError },
 
-    #[error("the master is of another version")]
-    Frame { source: FrameError },
+    #[error("cannot wait for the master's answer")]
+    Wait { source: io::Error },
 }
 
 /// How an attempt to get an answer ended.
@@ -83,30 +83,25 @@ fn attempt(run: &Path, command: &Command, deadline: Timestamp) -> Result<Attempt
         }
         Err(source) => return Ok(Attempt::Absent(source)),
     };
-    let message = frame::encode(command).map_err(|source| AskError::Frame { source })?;
-    match channel.send_within(&message, &[], deadline.since(now())) {
+    match send_within(&channel, command, &[], deadline.since(now())) {
         Ok(()) => {}
-        Err(ChannelError::Closed) => return Ok(Attempt::Left),
-        Err(source) => return Err(AskError::Channel { source }),
+        Err(MessageError::Channel { source: ChannelError::Closed }) => return Ok(Attempt::Left),
+        Err(source) => return Err(AskError::Message { source }),
     }
-    let mut buffer = vec![0; MESSAGE_BYTES_MAX];
     loop {
-        match channel.receive(&mut buffer) {
-            Ok(Some(received)) => {
-                let message = buffer.get(..received.bytes).unwrap_or_default();
-                let reply = frame::decode(message).map_err(|source| AskError::Frame { source })?;
-                return Ok(Attempt::Answered(reply));
-            }
+        match receive(&channel) {
+            Ok(Some((reply, _))) => return Ok(Attempt::Answered(reply)),
             Ok(None) => {}
-            Err(ChannelError::Closed) => return Ok(Attempt::Left),
-            Err(source) => return Err(AskError::Channel { source }),
+            Err(MessageError::Channel { source: ChannelError::Closed }) => {
+                return Ok(Attempt::Left);
+            }
+            Err(source) => return Err(AskError::Message { source }),
         }
         let left = deadline.since(now());
         if left.is_zero() {
             return Ok(Attempt::Left);
         }
-        wait(&channel, PollFlags::IN, left)
-            .map_err(|source| AskError::Channel { source: ChannelError::Receive { source } })?;
+        wait(&channel, PollFlags::IN, left).map_err(|source| AskError::Wait { source })?;
     }
 }
 

@@ -154,9 +154,9 @@ mod tests {
     use std::fs;
     use std::thread;
 
+    use mainstay_message::{receive, send};
     use mainstay_model::Generation;
     use mainstay_os::{Channel, ChannelListener};
-    use mainstay_wire::frame as wire;
 
     use super::*;
 
@@ -171,12 +171,10 @@ mod tests {
     }
 
     fn answer(channel: &Channel, reply: &Reply) {
-        let mut buffer = [0; 1024];
         wait(channel, PollFlags::IN, Duration::from_secs(10)).unwrap();
-        let received = channel.receive(&mut buffer).unwrap().expect("a question");
-        let question: Command = wire::decode(&buffer[..received.bytes]).unwrap();
+        let (question, _) = receive::<Command>(channel).unwrap().expect("a question");
         assert_eq!(question, Command::Status);
-        channel.send(&wire::encode(reply).unwrap(), &[]).unwrap();
+        send(channel, reply, &[]).unwrap();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mainstay_message::{MessageError, receive, send};
 use mainstay_model::{Chain, Timestamp};
 use mainstay_os::{Channel, Interest, now};
 use mainstay_wire::command::{Command, Reply};
@@ -10,7 +11,6 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use tracing::{debug, warn};
 
-use crate::message::{MessageError, receive, send};
 use crate::token::Token;
 use crate::turn::Master;
 
@@ -71,7 +71,7 @@ impl Master {
         let is_asking = |operator: &Operator| operator.number == number;
         let Some(index) = self.operators.waiting.iter().position(is_asking) else { return };
         let Some(operator) = self.operators.waiting.get(index) else { return };
-        let reply = match receive(&operator.channel, |_: &Command| 0) {
+        let reply = match receive(&operator.channel) {
             Ok(None) => return,
             Ok(Some((Command::Status, _))) => Some(Reply::Status(self.status())),
             Err(MessageError::Frame { source }) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_ledger::Observer;
+use mainstay_message::{receive, send};
 use mainstay_model::{Chain, Slot, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Event as OsEvent, Pidfd, SharedFile, now};
 use mainstay_pair::{Event, Lease, Limits};
@@ -12,7 +13,6 @@ use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
 use tracing::{debug, info, warn};
 
-use crate::message::{receive, send};
 use crate::pulse::Pulse;
 use crate::token::Token;
 use crate::turn::{Doors, Master};
@@ -78,7 +78,7 @@ impl Master {
     /// Reads the Hello of someone at the door.
     pub(crate) fn hear_guest(&mut self, number: u32) -> anyhow::Result<()> {
         let Some(channel) = self.workers.guest(number) else { return Ok(()) };
-        let received = match receive(channel, ToMaster::descriptors) {
+        let received = match receive::<ToMaster>(channel) {
             Ok(None) => return Ok(()),
             Ok(Some(received)) => Some(received),
             Err(error) => {
@@ -149,7 +149,7 @@ impl Master {
             let Some(worker) = self.workers.numbered(number) else { return Ok(()) };
             let (slot, pid) = (worker.slot, worker.pid);
             let Some(spoken) = &worker.spoken else { return Ok(()) };
-            match receive(&spoken.channel, ToMaster::descriptors) {
+            match receive::<ToMaster>(&spoken.channel) {
                 Ok(None) => return Ok(()),
                 Ok(Some((message, _))) => self.on_message(slot, pid, &message)?,
                 Err(error) => {

@@ -23,7 +23,6 @@ mod arrivals;
 mod dispatch;
 mod kept;
 mod listeners;
-mod message;
 mod metrics;
 mod metrics_text;
 mod perform;

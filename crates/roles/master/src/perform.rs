@@ -1,13 +1,13 @@
 //! What the lease asks for, done in order.
 
 use anyhow::Context as _;
+use mainstay_message::{MessageError, send};
 use mainstay_model::{Chain, Slot};
 use mainstay_os::{ChannelError, now};
 use mainstay_pair::{Effect, Event, Report};
 use mainstay_wire::pair::ToWorker;
 use tracing::{error, info, warn};
 
-use crate::message::{MessageError, send};
 use crate::turn::Master;
 
 impl Master {

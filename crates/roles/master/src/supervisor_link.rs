@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mainstay_message::{MessageError, receive, send};
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{Channel, Interest, Poller};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
@@ -15,7 +16,6 @@ use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{debug, info, warn};
 
 use crate::listeners::Listeners;
-use crate::message::{MessageError, receive, send};
 use crate::token::Token;
 
 /// How often a new supervisor is looked for.
@@ -81,7 +81,7 @@ impl Link {
         now: Timestamp,
     ) -> anyhow::Result<Option<(ToProcess, Vec<OwnedFd>)>> {
         let State::Connected(channel) = &self.state else { return Ok(None) };
-        match receive(channel, ToProcess::descriptors) {
+        match receive(channel) {
             Ok(message) => Ok(message),
             Err(error) => {
                 match &error {

@@ -7,9 +7,9 @@ use std::process::{Child, Command as Program, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mainstay_message::{receive, send};
 use mainstay_os::{Channel, Pidfd};
 use mainstay_wire::command::{Command, Reply, Status};
-use mainstay_wire::frame::{MESSAGE_BYTES_MAX, decode, encode};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
@@ -64,15 +64,13 @@ impl AsFd for Gateway {
 /// What the gateway's master says; `None` if there is none now.
 pub(crate) fn status(run: &Path) -> Option<Status> {
     let channel = Channel::connect(&run.join("admin.sock")).ok()?;
-    channel.send(&encode(&Command::Status).ok()?, &[]).ok()?;
+    send(&channel, &Command::Status, &[]).ok()?;
     let limit = Timespec {
         tv_sec: i64::try_from(ANSWER_LIMIT.as_secs()).ok()?,
         tv_nsec: ANSWER_LIMIT.subsec_nanos().into(),
     };
     poll(&mut [PollFd::new(&channel, PollFlags::IN)], Some(&limit)).ok()?;
-    let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-    let received = channel.receive(&mut buffer).ok()??;
-    match decode(buffer.get(..received.bytes)?).ok()? {
+    match receive(&channel).ok()??.0 {
         Reply::Status(status) => Some(status),
         Reply::Refused { .. } => None,
     }

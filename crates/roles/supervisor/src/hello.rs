@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use mainstay_message::{MessageError, receive, send};
 use mainstay_model::{Chain, Generation, Process, Timestamp};
 use mainstay_os::{ChannelError, now};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
@@ -9,7 +10,6 @@ use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{debug, info, warn};
 
 use crate::children::{Child, Life, Word};
-use crate::message::{MessageError, receive, send};
 use crate::token::place;
 use crate::turn::{Phase, Supervisor};
 

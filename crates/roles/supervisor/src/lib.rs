@@ -25,7 +25,6 @@ mod ending;
 mod hello;
 mod listeners;
 mod lives;
-mod message;
 mod orphans;
 mod settings;
 mod shutdown;

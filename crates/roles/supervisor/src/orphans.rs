@@ -8,13 +8,13 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mainstay_message::receive;
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{BindError, Channel, Pidfd};
 use tracing::{info, warn};
 
 use crate::children::{Child, State, Word};
 use crate::hello::Hello;
-use crate::message::receive;
 use crate::token::{Token, place};
 use crate::turn::{Phase, Supervisor};
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_ledger::Kept;
+use mainstay_message::{receive, send_within};
 use mainstay_model::{Chain, ListenerId, Process, Timestamp};
 use mainstay_os::{Channel, Interest, Poller, Signals, now};
 use mainstay_proxy::{Command, Report};
@@ -18,8 +19,10 @@ use tracing::{info, warn};
 use crate::adoption::Adoptions;
 use crate::lanes::Lanes;
 use crate::link::Link;
-use crate::message::{receive, send};
 use crate::settings::Settings;
+
+/// How long a peer that takes nothing is waited for.
+const SEND_LIMIT: Duration = Duration::from_millis(200);
 
 /// What the poller tells of.
 pub(crate) mod token {
@@ -209,7 +212,7 @@ impl Control {
             listeners: rest.listeners.iter().map(|(name, _)| name.clone()).collect(),
         };
         let sockets: Vec<_> = rest.listeners.iter().map(|(_, socket)| socket.as_fd()).collect();
-        if let Err(error) = send(channel, &hello, &sockets) {
+        if let Err(error) = send_within(channel, &hello, &sockets, SEND_LIMIT) {
             warn!(error = %Chain(&error), "cannot say hello to the supervisor");
             rest.supervisor.lose(&rest.poller, now());
         }
@@ -234,7 +237,7 @@ impl Control {
             vec![self.kept.file().as_fd(), self.kept.orphaned().as_fd()];
         descriptors.extend(rest.lanes.senders().iter().map(AsFd::as_fd));
         let sent = match rest.master.channel() {
-            Some(channel) => send(channel, &hello, &descriptors),
+            Some(channel) => send_within(channel, &hello, &descriptors, SEND_LIMIT),
             None => return,
         };
         if let Err(error) = sent {
@@ -251,7 +254,7 @@ impl Control {
     /// A master that cannot be told is gone, and its successor asks anew.
     fn tell_master(&mut self, message: &ToMaster) {
         let Some(channel) = self.rest.master.channel() else { return };
-        if let Err(error) = send(channel, message, &[]) {
+        if let Err(error) = send_within(channel, message, &[], SEND_LIMIT) {
             warn!(error = %Chain(&error), "cannot tell the master");
             self.lose_master();
         }
@@ -269,11 +272,6 @@ impl Control {
                     return Ok(None);
                 }
             };
-            if message.descriptors() != descriptors.len() {
-                warn!("a message of the master came without its descriptors");
-                self.lose_master();
-                return Ok(None);
-            }
             match message {
                 ToWorker::Welcome { listeners } => self.be_welcome(&listeners, descriptors)?,
                 ToWorker::Serve => self.serve()?,

@@ -21,7 +21,6 @@ mod adoption;
 mod control;
 mod lanes;
 mod link;
-mod message;
 mod settings;
 
 use std::path::PathBuf;
