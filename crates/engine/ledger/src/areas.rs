@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use mainstay_adopt::Place;
 
-use crate::layout::{AREA_BYTES, SMALL_BYTES};
+use crate::layout::{AREA_BYTES, PIPE_BYTES, SMALL_BYTES};
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,10 +93,11 @@ impl Areas {
         }
     }
 
-    /// How many bytes fit at a place.
-    pub const fn capacity(place: Place) -> usize {
+    /// How many bytes fit at a place. An heir believes no read that brought more.
+    pub fn capacity(place: Place) -> usize {
         match place.as_small() {
             Some(_) => SMALL_BYTES,
+            None if place == Place::PIPE => PIPE_BYTES,
             None => AREA_BYTES,
         }
     }

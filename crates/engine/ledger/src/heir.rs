@@ -355,3 +355,6 @@ impl Adoptee {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,8 @@ pub(crate) const FRESH_MAX: usize = 8192;
 pub const AREA_BYTES: usize = 128 * 1024;
 /// Size of a small buffer: most requests' heads.
 pub const SMALL_BYTES: usize = 2 * 1024;
+/// Most bytes in a connection's pipe.
+pub const PIPE_BYTES: usize = 256 * 1024;
 /// Size of the access log's buffer.
 pub(crate) const LOG_BYTES: usize = 64 * 1024;
 

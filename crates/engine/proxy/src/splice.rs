@@ -5,7 +5,7 @@
 //! everything else in its table, so an heir empties it.
 
 use mainstay_adopt::{Place, Window};
-use mainstay_ledger::Direction;
+use mainstay_ledger::{Direction, PIPE_BYTES};
 use mainstay_os::Pipe;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -21,9 +21,6 @@ pub(crate) const FIRST_READ_BYTES: usize = 16 * 1024;
 
 /// What is shorter is copied: two more calls cost more than that.
 const UNSEEN_BYTES_MIN: u64 = 16 * 1024;
-
-/// What a pipe holds.
-const PIPE_BYTES: usize = 256 * 1024;
 
 /// A lane's pipes.
 #[derive(Debug)]
