@@ -166,7 +166,7 @@ impl Observer {
     }
 
     /// The ids of the connections with a record.
-    pub(crate) fn records(&self) -> BTreeSet<u64> {
+    pub fn records(&self) -> BTreeSet<u64> {
         let slots = (0..self.lanes())
             .flat_map(|lane| (0..self.slots_touched(lane)).map(move |slot| (lane, slot)));
         slots.filter_map(|(lane, slot)| Some(self.record(lane, slot)?.id)).collect()

@@ -21,10 +21,6 @@ impl Lane {
     /// it; and the keeper hears of it before anything is done with it.
     pub(crate) fn adopt_all(&mut self, left: Vec<Left>, receipt: Receipt) -> Adopted {
         let mut adopted = Adopted::default();
-        // Handoffs of a master that died may be here and in its estate as well.
-        if left.iter().any(|left| matches!(left, Left::Fresh(_))) {
-            self.receive_handoffs();
-        }
         for left in left {
             match left {
                 Left::Fresh(client) => {

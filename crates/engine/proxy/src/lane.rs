@@ -41,6 +41,8 @@ pub enum Command {
     Accept,
     /// Answered with [`Report::Stopped`].
     StopAccepting,
+    /// Take in what the master has handed over. Answered with [`Report::Received`].
+    ReceiveHandoffs,
     /// Answered with [`Report::Adopted`] and the same ticket.
     Adopt {
         ticket: u64,
@@ -59,6 +61,7 @@ pub enum Command {
 #[derive(Debug)]
 pub enum Report {
     Stopped,
+    Received,
     Adopted {
         ticket: u64,
         adopted: Adopted,
@@ -293,6 +296,10 @@ impl Lane {
                 Command::StopAccepting => {
                     self.stop_accepting(Accepting::Off);
                     self.report(Report::Stopped);
+                }
+                Command::ReceiveHandoffs => {
+                    self.receive_handoffs();
+                    self.report(Report::Received);
                 }
                 Command::Adopt { ticket, receipt, left } => {
                     let adopted = self.adopt_all(left, receipt);

@@ -5,7 +5,8 @@
 //!
 //! What workers left comes before what masters left: a master that died in the middle of a
 //! handoff left a copy of what its worker had received, and the worker's is the one that
-//! counts.
+//! counts. So before a master's estate is claimed, every lane takes in what was handed over to
+//! it, and of the estate only what none of them knows is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -13,9 +14,9 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use mainstay_ledger::{AdoptError, Claim, Kept, Offer};
+use mainstay_ledger::{AdoptError, Claim, Kept, Left, Observer, Offer};
 use mainstay_model::{Chain, Timestamp};
-use mainstay_os::{Interest, Poller};
+use mainstay_os::{Interest, Poller, cookie};
 use mainstay_proxy::Command;
 use mainstay_wire::pair::Adopted;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -38,6 +39,17 @@ pub(crate) struct Adoptions {
     tickets: BTreeMap<u64, u64>,
     /// Numbers claims and tickets.
     count: u64,
+    /// Masters' estates that wait for the lanes to take in what was handed over to them.
+    waiting: Option<Waiting>,
+    /// Masters' estates for which they have.
+    ready: BTreeSet<OsString>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Lanes that have not answered yet.
+    lanes: usize,
+    estates: BTreeSet<OsString>,
 }
 
 #[derive(Debug)]
@@ -49,6 +61,8 @@ struct Taking {
     /// Parts that lanes have not reported on.
     open: u32,
     course: Course,
+    /// Connections that were here before it was claimed.
+    known: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +81,15 @@ impl Adoptions {
         poller
             .add(&watch, token::ESTATES, Interest::ReadLevel)
             .context("cannot watch for estates")?;
-        Ok(Self { directory, watch, claims: BTreeMap::new(), tickets: BTreeMap::new(), count: 0 })
+        Ok(Self {
+            directory,
+            watch,
+            claims: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            count: 0,
+            waiting: None,
+            ready: BTreeSet::new(),
+        })
     }
 
     /// Takes note that something appeared.
@@ -81,6 +103,7 @@ impl Adoptions {
     pub(crate) fn claim_all(
         &mut self,
         kept: &Kept,
+        lanes: &Lanes,
         poller: &Poller,
         now: Timestamp,
     ) -> anyhow::Result<()> {
@@ -100,8 +123,16 @@ impl Adoptions {
         let workers = |name: &OsString| name.as_encoded_bytes().starts_with(WORKER);
         if found.iter().any(workers) || self.claims.values().any(|taking| workers(&taking.name)) {
             found.retain(workers);
+        } else {
+            let estates: BTreeSet<_> =
+                found.extract_if(.., |name| !self.ready.contains(name)).collect();
+            if !estates.is_empty() && self.waiting.is_none() {
+                lanes.tell_all(|| Command::ReceiveHandoffs)?;
+                self.waiting = Some(Waiting { lanes: lanes.count(), estates });
+            }
         }
         for name in found {
+            self.ready.remove(&name);
             let path = self.directory.join(&name);
             match Claim::send(&path, kept.file()) {
                 Ok(claim) => {
@@ -110,14 +141,20 @@ impl Adoptions {
                     poller
                         .add(claim.channel(), token::CLAIM + number, Interest::ReadLevel)
                         .context("cannot watch a keeper")?;
-                    let adopted = Adopted::default();
+                    let known = if workers(&name) {
+                        BTreeSet::new()
+                    } else {
+                        let own = Observer::open(kept.file());
+                        own.context("cannot read the worker's own ledger")?.records()
+                    };
                     let taking = Taking {
                         name,
                         claim,
                         begun: now,
-                        adopted,
+                        adopted: Adopted::default(),
                         open: 0,
                         course: Course::Offering,
+                        known,
                     };
                     self.claims.insert(number, taking);
                 }
@@ -125,6 +162,18 @@ impl Adoptions {
             }
         }
         Ok(())
+    }
+
+    /// A lane has taken in what was handed over to it. True if that was the last one that was
+    /// asked: masters' estates can be claimed.
+    pub(crate) fn lane_received(&mut self) -> bool {
+        let Some(waiting) = &mut self.waiting else { return false };
+        waiting.lanes -= 1;
+        if waiting.lanes > 0 {
+            return false;
+        }
+        self.ready.extend(self.waiting.take().into_iter().flat_map(|waiting| waiting.estates));
+        true
     }
 
     /// An address that nobody listens at was left by a keeper that was killed.
@@ -148,7 +197,8 @@ impl Adoptions {
         loop {
             match taking.claim.receive() {
                 Ok(None) => return Ok(None),
-                Ok(Some(Offer::Connections { receipt, left })) => {
+                Ok(Some(Offer::Connections { receipt, mut left })) => {
+                    left.retain(|left| !is_known(left, &taking.known));
                     self.count += 1;
                     self.tickets.insert(self.count, number);
                     taking.open += 1;
@@ -191,5 +241,13 @@ impl Adoptions {
         let Adopted { from_pid, connections, fresh, closed, suspects, micros } = adopted;
         info!(from_pid, connections, fresh, closed, suspects, micros, "connections adopted");
         Some(adopted)
+    }
+}
+
+/// Whether a connection of which nothing was noted is one of these.
+fn is_known(left: &Left, known: &BTreeSet<u64>) -> bool {
+    match left {
+        Left::Fresh(client) => cookie(client).is_ok_and(|id| known.contains(&id)),
+        Left::Noted(_) => false,
     }
 }

@@ -324,7 +324,7 @@ impl Control {
             return Ok(());
         }
         let rest = &mut self.rest;
-        rest.adoptions.claim_all(&self.kept, &rest.poller, now())
+        rest.adoptions.claim_all(&self.kept, &rest.lanes, &rest.poller, now())
     }
 
     fn revoke(&mut self) -> anyhow::Result<()> {
@@ -347,6 +347,11 @@ impl Control {
                 (Report::Adopted { ticket, adopted }, _) => {
                     let whole = self.rest.adoptions.taken(ticket, adopted, now());
                     self.have_adopted(whole)?;
+                }
+                (Report::Received, _) => {
+                    if self.rest.adoptions.lane_received() {
+                        self.claim_estates()?;
+                    }
                 }
                 (Report::Stopped, Course::Revoking(1)) => {
                     self.rest.course = Course::Standby;
