@@ -72,7 +72,7 @@ impl Stage {
         let path = std::env::temp_dir().join(format!("mainstay-fuzz-{}", std::process::id()));
         let keeper = ChannelListener::bind(&path).expect("an address for the keeper");
         let own = SharedFile::create("heir", Image::LAYOUT.bytes()).expect("a memory file");
-        let mut ledger = Ledger::create(&own, Image::LAYOUT, 1).expect("a mapping");
+        let mut ledger = Ledger::create(&own, Image::LAYOUT, 1, 4712).expect("a mapping");
         let lane = ledger.lane(0);
         let (socket, _) = UnixStream::pair().expect("a pair of sockets");
         let (pipe, mut writing) = std::io::pipe().expect("a pipe");
@@ -83,7 +83,7 @@ impl Stage {
 
     /// What an heir makes of an offer of everything in `estate`.
     fn offer(&self, estate: &SharedFile) -> Vec<Adoptee> {
-        let mut claim = Claim::send(&self.path, &self.own).expect("the keeper listens");
+        let mut claim = Claim::send(&self.path, &self.own, 4712).expect("the keeper listens");
         let keeper = self.keeper.accept().expect("a claim").expect("a claim");
         let send = |message: &ToHeir, descriptors: &[BorrowedFd<'_>]| {
             let message = frame::encode(message).expect("a short message");

@@ -36,7 +36,7 @@ impl Image {
     pub fn new() -> Self {
         let bytes = Self::LAYOUT.bytes();
         let file = SharedFile::create("image", bytes).expect("a memory file");
-        let mut ledger = Ledger::create(&file, Self::LAYOUT, 4711).expect("a mapping");
+        let mut ledger = Ledger::create(&file, Self::LAYOUT, 4711, 4712).expect("a mapping");
         fill(&mut ledger.lane(0));
         let mut content = vec![0; bytes];
         open(&file).read_exact_at(&mut content, 0).expect("as long as it was made");

@@ -20,6 +20,7 @@ use crate::record::{BodySent, Record};
 #[derive(Debug)]
 pub struct Claim {
     channel: Arc<Channel>,
+    configuration: u64,
     pid: u32,
     ledger: Option<Arc<Observer>>,
     /// The same ledger, open as long as the claim is: if this process dies, its keeper knows
@@ -70,11 +71,19 @@ pub struct Adoptee {
     pub pipe: Option<OwnedFd>,
     /// It was being worked on when the process died by its own fault.
     pub suspect: bool,
+    pub configuration: Configuration,
     in_step: bool,
     lane: usize,
     ledger: Arc<Observer>,
     /// Buffers that its bytes were copied to.
     taken: Vec<Place>,
+}
+
+/// Whether a record means by its numbers what we mean by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configuration {
+    Ours,
+    Another,
 }
 
 /// Why an estate, or one connection of it, could not be adopted.
@@ -106,12 +115,13 @@ pub enum AdoptError {
 }
 
 impl Claim {
-    /// Claims the estate behind `path` for the process whose ledger is `own`.
-    pub fn send(path: &Path, own: &SharedFile) -> Result<Self, AdoptError> {
+    /// Claims the estate behind `path` for the process whose ledger is `own`, and which serves
+    /// by `configuration`.
+    pub fn send(path: &Path, own: &SharedFile, configuration: u64) -> Result<Self, AdoptError> {
         let channel = Channel::connect(path).map_err(|source| AdoptError::Connect { source })?;
         send(&channel, &ToKeeper::Claim { pid: std::process::id() }, &[own.as_fd()])
             .map_err(|source| AdoptError::Message { source })?;
-        Ok(Self { channel: Arc::new(channel), pid: 0, ledger: None, file: None })
+        Ok(Self { channel: Arc::new(channel), configuration, pid: 0, ledger: None, file: None })
     }
 
     /// Where messages of the keeper arrive.
@@ -178,6 +188,11 @@ impl Claim {
                 upstream,
                 pipe,
                 suspect: in_step && ledger.died_in(lane),
+                configuration: if ledger.configuration() == self.configuration {
+                    Configuration::Ours
+                } else {
+                    Configuration::Another
+                },
                 in_step,
                 lane,
                 ledger: Arc::clone(ledger),

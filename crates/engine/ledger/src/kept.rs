@@ -19,6 +19,8 @@ pub struct KeptSetup {
     /// The role: `master` or `worker`.
     pub name: &'static str,
     pub layout: Layout,
+    /// A digest of what it serves by.
+    pub configuration: u64,
     /// Where heirs look for estates.
     pub directory: PathBuf,
     /// How long an estate waits for an heir.
@@ -62,6 +64,7 @@ pub struct Kept {
     keeper: Option<Keeper>,
     /// Shared with the keeper, and so to stay open.
     setup: KeeperSetup,
+    configuration: u64,
 }
 
 impl Kept {
@@ -72,7 +75,7 @@ impl Kept {
         let pid = std::process::id();
         let file = SharedFile::create(setup.name, setup.layout.bytes())
             .map_err(|source| KeepError::Ledger { source })?;
-        let ledger = Ledger::create(&file, setup.layout, pid)
+        let ledger = Ledger::create(&file, setup.layout, pid, setup.configuration)
             .map_err(|source| KeepError::Ledger { source })?;
         let event = || Event::new().map_err(|source| KeepError::Event { source });
         let keeping = KeeperSetup {
@@ -93,7 +96,7 @@ impl Kept {
         };
         watch_fatal_signals(ledger.header().fatal_note(), &keeping.doom)
             .map_err(|source| KeepError::Signals { source })?;
-        Ok(Self { ledger, keeper, setup: keeping })
+        Ok(Self { ledger, keeper, setup: keeping, configuration: setup.configuration })
     }
 
     /// The ledger, to give out its lanes.
@@ -104,6 +107,11 @@ impl Kept {
     /// The ledger's file, for those who observe it.
     pub const fn file(&self) -> &SharedFile {
         &self.setup.ledger
+    }
+
+    /// What it was made with.
+    pub const fn configuration(&self) -> u64 {
+        self.configuration
     }
 
     /// Raised by the keeper when this process is past doing anything.

@@ -60,8 +60,14 @@ impl Header {
 }
 
 impl Ledger {
-    /// Maps a new file and writes its header.
-    pub fn create(file: &SharedFile, layout: Layout, pid: u32) -> Result<Self, MemoryError> {
+    /// Maps a new file and writes its header. Records speak of listeners, routes and servers by
+    /// their place in the configuration of which `configuration` is a digest.
+    pub fn create(
+        file: &SharedFile,
+        layout: Layout,
+        pid: u32,
+        configuration: u64,
+    ) -> Result<Self, MemoryError> {
         let mut memory = file.own()?;
         let header = Header(memory.words(layout.header()));
         let set = |index: usize, value: u64| header.word(index).store(value, Ordering::Relaxed);
@@ -69,6 +75,7 @@ impl Ledger {
         set(header::PID, pid.into());
         set(header::LANES, layout.lanes as u64);
         set(header::SLOTS, layout.slots as u64);
+        set(header::CONFIGURATION, configuration);
         header.set_state(LedgerState::Alive);
         header.word(header::MAGIC).store(MAGIC, Ordering::Release);
         Ok(Self { memory, layout, header })

@@ -33,7 +33,7 @@ mod scan;
 
 pub use areas::{Areas, Direction};
 pub use counter::Counter;
-pub use heir::{AdoptError, Adoptee, Claim, Left, Offer, Receipt};
+pub use heir::{AdoptError, Adoptee, Claim, Configuration, Left, Offer, Receipt};
 pub use keeper::{KeeperSetup, keep};
 pub use kept::{Adoption, KeepError, Kept, KeptSetup};
 pub use lane::{Header, LaneLedger, Ledger, LedgerState};

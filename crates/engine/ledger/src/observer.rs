@@ -83,6 +83,11 @@ impl Observer {
         self.pid
     }
 
+    /// A digest of the configuration that its records speak of.
+    pub fn configuration(&self) -> u64 {
+        self.header_word(header::CONFIGURATION)
+    }
+
     /// The number of its lanes.
     pub const fn lanes(&self) -> usize {
         self.layout.lanes

@@ -93,7 +93,8 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, Option<SocketA
                 let peer = address.and_then(|address| SocketAddr::try_from(address).ok());
                 return Ok(Some((socket, peer.map(plain))));
             }
-            Err(Errno::AGAIN) => return Ok(None),
+            // It was closed by another holder of it (`close_listener`): nobody comes any more.
+            Err(Errno::AGAIN | Errno::INVAL) => return Ok(None),
             Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use mainstay_adopt::Cursors;
 use mainstay_http::{Mark, Phase};
-use mainstay_ledger::{Adoptee, Counter, Left, Receipt};
+use mainstay_ledger::{Adoptee, Configuration, Counter, Left, Receipt};
 use mainstay_model::{Chain, ListenerId};
 use mainstay_os::{Interest, Pipe, cookie, local_endpoint};
 use mainstay_wire::pair::Adopted;
@@ -15,6 +15,11 @@ use crate::connection::{Connection, Gone, Link, Queued, Readiness, Standing};
 use crate::lane::Lane;
 use crate::pool::{Owner, ServerId, Socket};
 use crate::token::Token;
+
+/// What a record says that speaks of nothing in our configuration.
+const NO_LISTENER: ListenerId = ListenerId(u16::MAX);
+const NO_ROUTE: u32 = u32::MAX;
+const NO_SERVER: u16 = u16::MAX;
 
 impl Lane {
     /// Takes connections over. Each is in our ledger, or closed, before the keeper hears of
@@ -77,7 +82,14 @@ impl Lane {
             );
             return;
         }
-        let Adoptee { mut record, client, upstream, pipe, suspect, .. } = *adoptee;
+        let Adoptee { mut record, client, upstream, pipe, suspect, configuration, .. } = *adoptee;
+        if configuration == Configuration::Another {
+            // What is under way ends as it began, without another try and without a log entry's
+            // service; what follows is ours.
+            record.listener = self.listener_of(&client).unwrap_or(NO_LISTENER).0;
+            record.route = NO_ROUTE;
+            record.server = NO_SERVER;
+        }
         record.client_fd = client.as_raw_fd();
         let age = self.next_age(slot);
         let link =
@@ -117,7 +129,7 @@ impl Lane {
     ) -> Option<Link> {
         record.upstream_fd = descriptor.as_raw_fd();
         let server = ServerId {
-            upstream: self.upstream_of_record(record),
+            upstream: self.settings.upstream_of(record),
             server: usize::from(record.server),
         };
         let socket = Socket {

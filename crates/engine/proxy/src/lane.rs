@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use mainstay_adopt::Place;
-use mainstay_ledger::{Counter, Direction, LaneLedger, Left, Receipt, Record};
+use mainstay_ledger::{Counter, Direction, LaneLedger, Left, Receipt};
 use mainstay_model::{ListenerId, Timestamp};
 use mainstay_os::{Channel, Event, Interest, Poller, Ready, now};
 use mainstay_wire::pair::Adopted;
@@ -489,10 +489,5 @@ impl Lane {
 
     fn open_connections(&self) -> usize {
         self.connections.iter().filter(|place| place.connection.is_some()).count()
-    }
-
-    /// Which upstream a record's exchange goes to.
-    pub(crate) fn upstream_of_record(&self, record: &Record) -> usize {
-        self.settings.upstream_of(record).unwrap_or(usize::MAX)
     }
 }

@@ -125,9 +125,9 @@ impl Settings {
         }
     }
 
-    /// Which upstream its exchange goes to.
-    pub(crate) fn upstream_of(&self, record: &Record) -> Option<usize> {
-        self.target_of(record).map(|target| target.upstream)
+    /// Which upstream its exchange goes to: one that is not there, if it has none.
+    pub(crate) fn upstream_of(&self, record: &Record) -> usize {
+        self.target_of(record).map_or(usize::MAX, |target| target.upstream)
     }
 }
 

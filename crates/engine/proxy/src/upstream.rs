@@ -88,7 +88,7 @@ impl Turns {
 impl Lane {
     /// Gives the request, or the tunnel, to the next server; answers if there is none.
     pub(crate) fn give_to_server(&mut self, connection: &mut Connection) -> Result<(), Gone> {
-        let upstream = self.upstream_of_record(&connection.record);
+        let upstream = self.settings.upstream_of(&connection.record);
         connection.moved = self.now;
         while connection.record.tries < TRIES_MAX {
             let Some(turns) = self.turns.get_mut(upstream) else { break };

@@ -17,8 +17,9 @@ pub(crate) fn start(host: &Host) -> anyhow::Result<Kept> {
         host::Adoption::Off => Adoption::Off,
     };
     Kept::start(KeptSetup {
-        name: "mainstay-master",
+        name: "master",
         layout: Layout::HEADER_ONLY,
+        configuration: 0,
         directory: host.run.join("keepers"),
         patience: host.pair.keep_timeout,
         adoption,

@@ -134,7 +134,7 @@ impl Adoptions {
         for name in found {
             self.ready.remove(&name);
             let path = self.directory.join(&name);
-            match Claim::send(&path, kept.file()) {
+            match Claim::send(&path, kept.file(), kept.configuration()) {
                 Ok(claim) => {
                     self.count += 1;
                     let number = self.count;

@@ -1,5 +1,6 @@
 //! The configuration of one worker, read once at its start.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) host: Host,
     pub(crate) worker: Worker,
     pub(crate) gateway: Gateway,
+    /// Of the text of gateway.toml.
+    pub(crate) digest: u64,
     pub(crate) proxy: Arc<mainstay_proxy::Settings>,
 }
 
@@ -46,7 +49,11 @@ impl Settings {
 /// Reads both files.
 pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
     let host = parse(&options.host, mainstay_config::host::parse)?;
-    let gateway = parse(&host.gateway, mainstay_config::gateway::parse)?;
+    let mut digest = DefaultHasher::new();
+    let gateway = parse(&host.gateway, |text| {
+        text.hash(&mut digest);
+        mainstay_config::gateway::parse(text)
+    })?;
     let worker = host
         .workers
         .get(options.slot.index())
@@ -54,10 +61,17 @@ pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
         .context("the configuration has no such worker")?;
     let proxy = mainstay_proxy::Settings::build(&gateway).context("cannot use gateway.toml")?;
     let proxy = proxy.with_abort_path(host.trial.abort_path.clone());
-    Ok(Settings { slot: options.slot, host, worker, gateway, proxy: Arc::new(proxy) })
+    Ok(Settings {
+        slot: options.slot,
+        host,
+        worker,
+        gateway,
+        digest: digest.finish(),
+        proxy: Arc::new(proxy),
+    })
 }
 
-fn parse<T>(path: &Path, parse: impl Fn(&str) -> Result<T, Vec<Problem>>) -> anyhow::Result<T> {
+fn parse<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>) -> anyhow::Result<T> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text).map_err(|problems| {

@@ -10,6 +10,7 @@ use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
 use mainstay_e2e::luck::Luck;
 use mainstay_e2e::pattern::Check;
 use mainstay_e2e::report::Report;
+use mainstay_e2e::socket::Socket;
 use mainstay_e2e::torture::{self, Adoption, Options, Sort, Ways};
 use mainstay_e2e::traffic::{Plan, Target, Traffic, Trailers};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
@@ -274,6 +275,40 @@ fn a_long_answer_to_a_slow_client_passes_from_heir_to_heir() -> anyhow::Result<(
     assert_eq!(kills, 8);
     // What was read for it is no other's: the next answer begins where this one ended.
     assert_eq!(client.get("/small")?.head.status, 200);
+    Ok(())
+}
+
+/// gateway.toml was edited, and only the worker that was started since knows: what the others
+/// have under way must not be taken for what has the same place in the new one.
+#[test]
+fn an_heir_with_another_configuration_confuses_nothing() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let mut client = Client::connect(gateway.address("web"))?;
+    client.send(&request("GET", "/hold?key=k", &[]))?;
+    origin.wait_held("k", 1)?;
+
+    // The one route leads to the tunnels' server from now on.
+    let path = gateway.path().join("gateway.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let changed = text.replace("upstream = \"web\"", "upstream = \"raw\"");
+    assert_ne!(changed, text);
+    std::fs::write(&path, changed)?;
+    let old = gateway.active()?;
+    let standby = gateway.kill(Process::Worker(old.other()), Signal::KILL)?;
+    gateway.wait_ready_without(&[standby.pid()])?;
+    let active = gateway.kill(Process::Worker(old), Signal::KILL)?;
+    gateway.wait_ready_without(&[active.pid()])?;
+
+    origin.release("k");
+    assert_eq!(client.response("GET")?.text(), "released\n");
+    // The server's connection that carried it, kept for where that route leads now, would be
+    // the next tunnel's.
+    let mut tunnel = Socket::connect(gateway.address("tunnel"))?;
+    tunnel.send(b"through")?;
+    let mut echoed = [0; 7];
+    tunnel.take_exact(&mut echoed)?;
+    assert_eq!(&echoed, b"through");
     Ok(())
 }
 

@@ -71,6 +71,7 @@ impl Scene {
             upstream: Some(self.upstream.into()),
             pipe: Some(copy.into()),
             suspect: false,
+            configuration: Configuration::Ours,
             in_step: true,
             lane: 0,
             ledger: Arc::new(ledger),
@@ -82,7 +83,7 @@ impl Scene {
 
 fn window(scene: Scene) -> Result<Window, AdoptError> {
     let file = SharedFile::create("heir-tests", LAYOUT.bytes()).unwrap();
-    let mut ledger = Ledger::create(&file, LAYOUT, 1).unwrap();
+    let mut ledger = Ledger::create(&file, LAYOUT, 1, 0).unwrap();
     let observer = Observer::open(&file).unwrap();
     let adoptee = scene.settle(&mut ledger.lane(0), observer)?;
     assert_eq!(adoptee.pipe.is_some(), adoptee.record.pipe_id != 0);
