@@ -246,7 +246,7 @@ fn fields_of_the_connection_go_no_further() -> anyhow::Result<()> {
     check(
         r"
         GET /small HTTP/1.1\r\nHost: a\r\nConnection: X-Mine\r\nX-Mine: secret\r\n\r\n => 200 | -secret
-        GET /small HTTP/1.1\r\nHost: a\r\nKeep-Alive: timeout=777\r\n\r\n => 200 | -777
+        GET /small HTTP/1.1\r\nHost: a\r\nKeep-Alive: timeout=777\r\n\r\n => 200 | -timeout
         GET /small HTTP/1.1\r\nHost: a\r\nTE: trailers, deflate\r\n\r\n => 200 | -deflate
         GET /small HTTP/1.1\r\nHost: a\r\nProxy-Connection: odd\r\n\r\n => 200 | -odd
         GET /small HTTP/1.1\r\nHost: a\r\nProxy-Authorization: secret\r\n\r\n => 200 | -secret
