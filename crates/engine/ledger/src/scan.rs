@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! 1. A descriptor is taken for a connection's only if the socket behind it has the cookie
-//!    that the ledger noted, or the pipe the number: the descriptor's number may have been closed and opened again since.
+//!    that the ledger noted, or the pipe the inode: its number may have been closed and opened
+//!    again since.
 //! 2. A socket that was accepted, or handed over, and not noted yet is found too: it is
 //!    bound to the address of a listener and is not listening itself.
 //! 3. A socket that was being adopted and not noted yet is not ours: the keeper that offered

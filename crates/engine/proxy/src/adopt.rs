@@ -84,8 +84,8 @@ impl Lane {
         }
         let Adoptee { mut record, client, upstream, pipe, suspect, configuration, .. } = *adoptee;
         if configuration == Configuration::Another {
-            // What is under way ends as it began, without another try and without a log entry's
-            // service; what follows is ours.
+            // What is under way ends with the server that it has, and is not tried again; what
+            // follows is served by our configuration.
             record.listener = self.listener_of(&client).unwrap_or(NO_LISTENER).0;
             record.route = NO_ROUTE;
             record.server = NO_SERVER;
