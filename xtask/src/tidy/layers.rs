@@ -61,7 +61,8 @@ impl Place {
             ["crates", "engine", "os"] => Self::Os,
             ["crates", "engine", "message"] => Self::Message,
             ["crates", "engine", "ledger"] => Self::Ledger,
-            ["crates", "engine", "store"] => Self::Store,
+            // Beside the others, too: what is on the disk, and nothing of connections.
+            ["crates", "engine", "generations" | "store"] => Self::Store,
             ["crates", "engine", "proxy"] => Self::Proxy,
             ["crates", "roles", _] => Self::Role,
             ["crates", "mainstay"] => Self::Binary,

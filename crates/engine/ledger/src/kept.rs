@@ -19,7 +19,7 @@ pub struct KeptSetup {
     /// The role: `master` or `worker`.
     pub name: &'static str,
     pub layout: Layout,
-    /// A digest of what it serves by.
+    /// The number of what it serves by; 0 for nothing.
     pub configuration: u64,
     /// Where heirs look for estates.
     pub directory: PathBuf,

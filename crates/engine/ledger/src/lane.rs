@@ -61,7 +61,7 @@ impl Header {
 
 impl Ledger {
     /// Maps a new file and writes its header. Records speak of listeners, routes and servers by
-    /// their place in the configuration of which `configuration` is a digest.
+    /// their place in the configuration of this number.
     pub fn create(
         file: &SharedFile,
         layout: Layout,

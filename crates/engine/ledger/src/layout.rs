@@ -153,7 +153,7 @@ pub(crate) mod header {
     pub(crate) const PID: usize = 5;
     pub(crate) const LANES: usize = 6;
     pub(crate) const SLOTS: usize = 7;
-    /// A digest of the configuration that the process serves by.
+    /// The generation that the process serves.
     pub(crate) const CONFIGURATION: usize = 8;
 }
 

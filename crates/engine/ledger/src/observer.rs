@@ -83,7 +83,7 @@ impl Observer {
         self.pid
     }
 
-    /// A digest of the configuration that its records speak of.
+    /// The number of the configuration that its records speak of.
     pub fn configuration(&self) -> u64 {
         self.header_word(header::CONFIGURATION)
     }

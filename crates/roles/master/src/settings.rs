@@ -1,4 +1,4 @@
-//! What the master reads: `host.toml`, and of `gateway.toml` the listeners.
+//! What the master reads: `host.toml`, and of the current generation the listeners.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use mainstay_config::{Gateway, Host, Problem, gateway, host, listeners};
+use mainstay_generations::Generations;
+use mainstay_model::Generation;
 use mainstay_wire::pair::Accept;
 use tracing::error;
 
@@ -13,6 +15,7 @@ use tracing::error;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) host: Host,
+    pub(crate) generation: Generation,
     /// By name.
     pub(crate) listeners: BTreeMap<String, Manner>,
 }
@@ -37,8 +40,11 @@ pub(crate) enum Refusal {
 pub(crate) fn read(path: &Path) -> anyhow::Result<Settings> {
     let text = read_text(path)?;
     let host = parse(path, &text, host::parse)?;
-    let text = read_text(&host.gateway)?;
-    let listeners = parse(&host.gateway, &text, listeners::parse)?;
+    let generations = Generations::of(&host.state);
+    let generation = generations.current()?.context("there is no generation to serve")?;
+    let file = generations.file(generation);
+    let text = read_text(&file)?;
+    let listeners = parse(&file, &text, listeners::parse)?;
     let raw = raw_listeners(&text);
     let listeners = listeners
         .into_iter()
@@ -52,7 +58,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Settings> {
             (listener.name, Manner { accept, refusal })
         })
         .collect();
-    Ok(Settings { host, listeners })
+    Ok(Settings { host, generation, listeners })
 }
 
 /// The listeners whose connections are tunnels. If anything at all is wrong with the file,

@@ -101,6 +101,7 @@ impl Master {
             Some(metrics) => Some(Metrics::start(metrics.address)?),
             None => None,
         };
+        let generation = settings.generation;
         let path = settings.host.run.join("supervisor.sock");
         let link = Link::new(path, channel, settings.host.pair.hang_timeout / 4, now);
         let mut master = Self {
@@ -117,7 +118,7 @@ impl Master {
             refusing: Refusing::default(),
             operators: Operators::default(),
             metrics,
-            generation: Generation::FIRST,
+            generation,
             processes: Vec::new(),
             tally: Tally::default(),
             phase: Phase::Serving,
@@ -214,8 +215,7 @@ impl Master {
     fn hear_supervisor(&mut self) -> anyhow::Result<()> {
         while let Some((message, sockets)) = self.link.receive(&self.poller, now())? {
             match message {
-                ToProcess::Welcome { generation, listeners } => {
-                    self.generation = generation;
+                ToProcess::Welcome { listeners, .. } => {
                     if self.lease.is_none() {
                         let manners = &self.settings.listeners;
                         self.listeners = Listeners::new(listeners, sockets, manners);

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use mainstay_message::{MessageError, receive, send};
-use mainstay_model::{Chain, Generation, Process, Timestamp};
+use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{ChannelError, now};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
@@ -98,7 +98,7 @@ impl Supervisor {
             Process::Master => self.listeners.all(),
             Process::Supervisor | Process::Worker(_) => (Vec::new(), Vec::new()),
         };
-        let message = ToProcess::Welcome { generation: Generation::FIRST, listeners: names };
+        let message = ToProcess::Welcome { generation: self.generation, listeners: names };
         let Some(child) =
             usize::try_from(place(process)).ok().and_then(|at| self.children.get_mut(at))
         else {

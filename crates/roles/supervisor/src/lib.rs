@@ -40,6 +40,7 @@ use rustix::process::{getpid, set_child_subreaper};
 use tracing::info;
 
 use crate::directory::Directory;
+use crate::settings::Start;
 use crate::turn::Supervisor;
 
 /// What the supervisor is told on its command line.
@@ -60,6 +61,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let signals = Signals::take_over().context("cannot wait for signals")?;
     let settings = settings::read(&options.host)?;
     let directory = Directory::take(&settings.host.run, &settings.host.state)?;
+    let start = if directory.was_abandoned() { Start::Again } else { Start::Anew };
+    let current = settings::read_current(&settings.host, start)?;
     let pid = std::process::id();
     directory.note(Process::Supervisor, pid).context("cannot write supervisor.pid")?;
     let nofile = raise_descriptor_limit(settings.host.nofile)
@@ -67,6 +70,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     set_child_subreaper(Some(getpid())).context("cannot become the reaper of orphans")?;
     let door = ChannelListener::bind(&directory.socket())
         .with_context(|| format!("cannot listen at {}", directory.socket().display()))?;
-    info!(pid, run = %settings.host.run.display(), nofile, "started");
-    Supervisor::new(settings, directory, signals, door)?.run()
+    info!(pid, run = %settings.host.run.display(), generation = %current.generation, nofile, "started");
+    Supervisor::new(settings, &current, directory, signals, door)?.run()
 }

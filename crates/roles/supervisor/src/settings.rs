@@ -1,4 +1,5 @@
-//! What the supervisor reads: `host.toml`, and of `gateway.toml` the listeners.
+//! What the supervisor reads: `host.toml`, and what of `gateway.toml` it needs itself, which is
+//! the listeners.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -6,7 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use mainstay_config::listeners::{self, Listener};
-use mainstay_config::{Host, Problem, host};
+use mainstay_config::{Host, Problem, gateway, host};
+use mainstay_generations::Generations;
+use mainstay_model::Generation;
+
+/// Generations that are kept, the current one included.
+const KEPT: usize = 16;
 
 /// What this gateway is told to be.
 #[derive(Debug)]
@@ -14,24 +20,74 @@ pub(crate) struct Settings {
     /// Absolute: the other processes work in another directory.
     pub(crate) file: PathBuf,
     pub(crate) host: Host,
+}
+
+/// What it serves.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) generation: Generation,
     pub(crate) listeners: Vec<Listener>,
 }
 
-/// Reads both files. Problems go to standard error, one line each, for whoever started us.
+/// Reads host.toml. Problems go to standard error, one line each, for whoever started us.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Settings> {
     let file = std::path::absolute(file)
         .with_context(|| format!("cannot make {} absolute", file.display()))?;
     let host = read_one(&file, host::parse)?;
-    let listeners = read_one(&host.gateway, listeners::parse)?;
-    Ok(Settings { file, host, listeners })
+    Ok(Settings { file, host })
+}
+
+/// How this supervisor came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The gateway starts.
+    Anew,
+    /// A gateway ran that was not ended in order, and may run still.
+    Again,
+}
+
+/// Finds out what is to be served. A gateway that starts anew serves the gateway.toml that
+/// host.toml names, which becomes a generation if it is not the current one. One that ran goes
+/// on with what it served, whatever became of that file.
+pub(crate) fn read_current(host: &Host, start: Start) -> anyhow::Result<Current> {
+    let generations = Generations::of(&host.state);
+    let kept = match generations.current()? {
+        Some(generation) => Some((generation, read_text(&generations.file(generation))?)),
+        None => None,
+    };
+    match (kept, start) {
+        (Some((generation, _)), Start::Again) => {
+            let listeners = read_one(&generations.file(generation), listeners::parse)?;
+            Ok(Current { generation, listeners })
+        }
+        (kept, Start::Anew | Start::Again) => {
+            // Every problem, before any process reads it.
+            drop(read_one(&host.gateway, gateway::parse)?);
+            let listeners = read_one(&host.gateway, listeners::parse)?;
+            let text = read_text(&host.gateway)?;
+            let generation = match kept {
+                Some((generation, kept)) if kept == text => generation,
+                Some(_) | None => {
+                    let generation = generations.stage(&text)?;
+                    generations.make_current(generation)?;
+                    generations.prune(KEPT)?;
+                    generation
+                }
+            };
+            Ok(Current { generation, listeners })
+        }
+    }
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn read_one<T>(
     path: &Path,
     parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>,
 ) -> anyhow::Result<T> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read_text(path)?;
     let problems = match parse(&text) {
         Ok(value) => return Ok(value),
         Err(problems) => problems,

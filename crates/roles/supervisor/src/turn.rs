@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mainstay_model::{Process, Timestamp};
+use mainstay_model::{Generation, Process, Timestamp};
 use mainstay_os::{ChannelListener, Interest, Poller, Signals, now};
 use mainstay_wire::control::Running;
 
@@ -20,7 +20,7 @@ use crate::children::{Child, State};
 use crate::directory::Directory;
 use crate::listeners::Listeners;
 use crate::orphans::{Gathering, Guest};
-use crate::settings::Settings;
+use crate::settings::{Current, Settings};
 use crate::token::Token;
 
 /// How often it looks around when nothing happens: for what ended and is nobody's.
@@ -44,6 +44,8 @@ pub(crate) struct Supervisor {
     /// Where orphans come in.
     pub(crate) door: ChannelListener,
     pub(crate) poller: Poller,
+    /// What every process is to serve.
+    pub(crate) generation: Generation,
     pub(crate) listeners: Listeners,
     pub(crate) children: [Child; 3],
     /// Who came in and has not said Hello.
@@ -87,6 +89,7 @@ impl Supervisor {
     /// Finds what an earlier supervisor left.
     pub(crate) fn new(
         settings: Settings,
+        current: &Current,
         directory: Directory,
         signals: Signals,
         door: ChannelListener,
@@ -95,7 +98,8 @@ impl Supervisor {
         let poller = Poller::new(EVENTS).context("cannot make a poller")?;
         let policy = settings.host.restart;
         let mut supervisor = Self {
-            listeners: Listeners::new(&settings.listeners),
+            listeners: Listeners::new(&current.listeners),
+            generation: current.generation,
             children: Process::SUPERVISED.map(|process| Child::new(process, policy, now)),
             guests: Vec::new(),
             guests_seen: 0,

@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut kept = Kept::start(KeptSetup {
         name: "worker",
         layout,
-        configuration: settings.digest,
+        configuration: settings.generation.number(),
         directory: settings.keepers(),
         patience: settings.host.pair.keep_timeout,
         adoption: settings.adoption(),

@@ -1,6 +1,5 @@
 //! The configuration of one worker, read once at its start.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +7,8 @@ use anyhow::{Context as _, anyhow};
 use mainstay_config::gateway::AccessLog;
 use mainstay_config::host::{Adoption, Worker};
 use mainstay_config::{Gateway, Host, Problem};
-use mainstay_model::Slot;
+use mainstay_generations::Generations;
+use mainstay_model::{Generation, Slot};
 
 use crate::Options;
 
@@ -19,8 +19,7 @@ pub(crate) struct Settings {
     pub(crate) host: Host,
     pub(crate) worker: Worker,
     pub(crate) gateway: Gateway,
-    /// Of the text of gateway.toml.
-    pub(crate) digest: u64,
+    pub(crate) generation: Generation,
     pub(crate) proxy: Arc<mainstay_proxy::Settings>,
 }
 
@@ -49,11 +48,9 @@ impl Settings {
 /// Reads both files.
 pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
     let host = parse(&options.host, mainstay_config::host::parse)?;
-    let mut digest = DefaultHasher::new();
-    let gateway = parse(&host.gateway, |text| {
-        text.hash(&mut digest);
-        mainstay_config::gateway::parse(text)
-    })?;
+    let generations = Generations::of(&host.state);
+    let generation = generations.current()?.context("there is no generation to serve")?;
+    let gateway = parse(&generations.file(generation), mainstay_config::gateway::parse)?;
     let worker = host
         .workers
         .get(options.slot.index())
@@ -61,14 +58,7 @@ pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
         .context("the configuration has no such worker")?;
     let proxy = mainstay_proxy::Settings::build(&gateway).context("cannot use gateway.toml")?;
     let proxy = proxy.with_abort_path(host.trial.abort_path.clone());
-    Ok(Settings {
-        slot: options.slot,
-        host,
-        worker,
-        gateway,
-        digest: digest.finish(),
-        proxy: Arc::new(proxy),
-    })
+    Ok(Settings { slot: options.slot, host, worker, gateway, generation, proxy: Arc::new(proxy) })
 }
 
 fn parse<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>) -> anyhow::Result<T> {

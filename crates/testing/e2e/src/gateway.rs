@@ -69,6 +69,13 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// Starts it again in its directory, after its end.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.watch = Unit { binary: binary()?, dir: self.path.clone() }.start()?;
+        self.wait_for("the pair to be ready again", Look::is_ready)?;
+        Ok(())
+    }
+
     /// Where the listener of this name listens.
     pub fn address(&self, listener: &str) -> SocketAddr {
         *self.addresses.get(listener).unwrap_or_else(|| panic!("no listener {listener}"))

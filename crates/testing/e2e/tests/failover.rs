@@ -278,7 +278,7 @@ fn a_long_answer_to_a_slow_client_passes_from_heir_to_heir() -> anyhow::Result<(
     Ok(())
 }
 
-/// gateway.toml was edited, and only the worker that was started since knows: what the others
+/// There is a new generation, and only the worker that was started since has it: what the others
 /// have under way must not be taken for what has the same place in the new one.
 #[test]
 fn an_heir_with_another_configuration_confuses_nothing() -> anyhow::Result<()> {
@@ -289,11 +289,14 @@ fn an_heir_with_another_configuration_confuses_nothing() -> anyhow::Result<()> {
     origin.wait_held("k", 1)?;
 
     // The one route leads to the tunnels' server from now on.
-    let path = gateway.path().join("gateway.toml");
-    let text = std::fs::read_to_string(&path)?;
+    let generations = gateway.path().join("state/generations");
+    let text = std::fs::read_to_string(generations.join("1/gateway.toml"))?;
     let changed = text.replace("upstream = \"web\"", "upstream = \"raw\"");
     assert_ne!(changed, text);
-    std::fs::write(&path, changed)?;
+    std::fs::create_dir(generations.join("2"))?;
+    std::fs::write(generations.join("2/gateway.toml"), changed)?;
+    std::fs::remove_file(generations.join("current"))?;
+    std::os::unix::fs::symlink("2", generations.join("current"))?;
     let old = gateway.active()?;
     let standby = gateway.kill(Process::Worker(old.other()), Signal::KILL)?;
     gateway.wait_ready_without(&[standby.pid()])?;
