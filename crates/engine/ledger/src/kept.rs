@@ -109,9 +109,16 @@ impl Kept {
         &self.setup.ledger
     }
 
-    /// What it was made with.
+    /// What it serves by.
     pub const fn configuration(&self) -> u64 {
         self.configuration
+    }
+
+    /// Serves by another from here on; 0 while some of its records are of the one and some of
+    /// the other.
+    pub fn serve_by(&mut self, configuration: u64) {
+        self.configuration = configuration;
+        self.ledger.header().set_configuration(configuration);
     }
 
     /// Raised by the keeper when this process is past doing anything.

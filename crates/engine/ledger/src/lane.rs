@@ -45,6 +45,11 @@ impl Header {
         self.word(header::STATE).store(state as u64, Ordering::Release);
     }
 
+    /// Says by which configuration its records are to be read from here on.
+    pub fn set_configuration(&self, configuration: u64) {
+        self.word(header::CONFIGURATION).store(configuration, Ordering::Release);
+    }
+
     /// Where a fatal signal is noted.
     pub fn fatal_note(&self) -> FatalNote {
         FatalNote {

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use mainstay_adopt::Cursors;
 use mainstay_http::{Mark, Phase};
 use mainstay_ledger::{Adoptee, Configuration, Counter, Left, Receipt};
-use mainstay_model::{Chain, ListenerId};
-use mainstay_os::{Interest, Pipe, cookie, local_endpoint};
+use mainstay_model::Chain;
+use mainstay_os::{Interest, Pipe, cookie};
 use mainstay_wire::pair::Adopted;
 use tracing::{debug, warn};
 
@@ -15,11 +15,6 @@ use crate::connection::{Connection, Gone, Link, Queued, Readiness, Standing};
 use crate::lane::Lane;
 use crate::pool::{Owner, ServerId, Socket};
 use crate::token::Token;
-
-/// What a record says that speaks of nothing in our configuration.
-const NO_LISTENER: ListenerId = ListenerId(u16::MAX);
-const NO_ROUTE: u32 = u32::MAX;
-const NO_SERVER: u16 = u16::MAX;
 
 impl Lane {
     /// Takes connections over. Each is in our ledger, or closed, before the keeper hears of
@@ -57,13 +52,6 @@ impl Lane {
         self.take_over(client, listener);
     }
 
-    fn listener_of(&self, client: &OwnedFd) -> Option<ListenerId> {
-        let local = local_endpoint(client).ok().flatten()?;
-        let index =
-            self.settings.listeners.iter().position(|listener| listener.endpoint.covers(&local));
-        index.and_then(|index| u16::try_from(index).ok()).map(ListenerId)
-    }
-
     fn adopt(&mut self, mut adoptee: Box<Adoptee>, adopted: &mut Adopted) {
         let Some(slot) = self.ledger.allocate() else {
             adopted.closed += 1;
@@ -84,11 +72,7 @@ impl Lane {
         }
         let Adoptee { mut record, client, upstream, pipe, suspect, configuration, .. } = *adoptee;
         if configuration == Configuration::Another {
-            // What is under way ends with the server that it has, and is not tried again; what
-            // follows is served by our configuration.
-            record.listener = self.listener_of(&client).unwrap_or(NO_LISTENER).0;
-            record.route = NO_ROUTE;
-            record.server = NO_SERVER;
+            self.forget_places(&mut record, &client);
         }
         record.client_fd = client.as_raw_fd();
         let age = self.next_age(slot);

@@ -18,6 +18,7 @@ use crate::accept::{Accepting, Handing, Listening};
 use crate::access_log::AccessLog;
 use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::pool::{Owner, Upstreams};
+use crate::reload;
 use crate::settings::Settings;
 use crate::splice::{Content, Pipes};
 use crate::token::Token;
@@ -43,6 +44,9 @@ pub enum Command {
     StopAccepting,
     /// Take in what the master has handed over. Answered with [`Report::Received`].
     ReceiveHandoffs,
+    /// Serve by these settings, whose listeners are the same ones. Answered with
+    /// [`Report::Loaded`].
+    Load(Arc<Settings>),
     /// Answered with [`Report::Adopted`] and the same ticket.
     Adopt {
         ticket: u64,
@@ -62,6 +66,7 @@ pub enum Command {
 pub enum Report {
     Stopped,
     Received,
+    Loaded,
     Adopted {
         ticket: u64,
         adopted: Adopted,
@@ -182,14 +187,10 @@ impl Lane {
         })?;
         let (commands, receiver) = mpsc::channel();
         let now = now();
-        let shape = &setup.settings.upstreams;
         let pipes = Pipes::new(setup.settings.pipes);
         let lane = Self {
-            upstreams: Upstreams::new(shape.iter().map(|up| (up.servers.len(), up.keepalive))),
-            turns: shape
-                .iter()
-                .map(|up| Turns::new(up.servers.iter().map(|server| server.weight)))
-                .collect(),
+            upstreams: reload::upstreams(&setup.settings),
+            turns: reload::turns(&setup.settings),
             settings: setup.settings,
             ledger: setup.ledger,
             poller,
@@ -308,6 +309,10 @@ impl Lane {
                     self.ask_again();
                     return Course::On;
                 }
+                Command::Load(settings) => {
+                    self.load(settings);
+                    self.report(Report::Loaded);
+                }
                 Command::Drain { until } => self.drain_until(until),
                 Command::Retire => return Course::Retire,
             }
@@ -344,8 +349,7 @@ impl Lane {
         self.close_listeners();
         self.receive_handoffs();
         self.stopping = Some(until);
-        for slot in 0..self.connections.len() {
-            let slot = u32::try_from(slot).expect("far fewer slots");
+        for slot in self.slots() {
             self.work_on(slot, |_, connection| {
                 let idle = connection.record.exchange.phase == mainstay_http::Phase::Waiting
                     && connection.record.streams.request.is_empty();
@@ -397,8 +401,7 @@ impl Lane {
         slot: u32,
         act: impl FnOnce(&mut Self, &mut Connection) -> Result<(), Gone>,
     ) {
-        let place = self.connections.get_mut(slot as usize);
-        let Some(mut connection) = place.and_then(|place| place.connection.take()) else { return };
+        let Some(mut connection) = self.take_out(slot) else { return };
         self.ledger.enter(slot);
         let outcome = act(self, &mut connection).and_then(|()| self.step(&mut connection));
         match outcome {
@@ -443,8 +446,7 @@ impl Lane {
 
     /// Sets the deadline of a connection that was put in its slot and waits.
     pub(crate) fn rest_again(&mut self, slot: u32) {
-        let place = self.connections.get_mut(slot as usize);
-        if let Some(mut connection) = place.and_then(|place| place.connection.take()) {
+        if let Some(mut connection) = self.take_out(slot) {
             self.arm(&mut connection);
             self.put_back(connection);
         }
@@ -460,6 +462,16 @@ impl Lane {
             place.age = place.age.wrapping_add(1);
             place.age
         })
+    }
+
+    /// Every slot that ever held a connection.
+    pub(crate) fn slots(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.connections.len()).expect("far fewer slots")
+    }
+
+    /// The connection in a slot, to be put back.
+    pub(crate) fn take_out(&mut self, slot: u32) -> Option<Box<Connection>> {
+        self.connections.get_mut(slot as usize)?.connection.take()
     }
 
     pub(crate) fn put_back(&mut self, connection: Box<Connection>) {

@@ -34,6 +34,7 @@ mod json;
 mod lane;
 mod pool;
 mod relay;
+mod reload;
 mod request;
 mod response;
 mod settings;

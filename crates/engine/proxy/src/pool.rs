@@ -17,6 +17,11 @@ pub(crate) struct ServerId {
     pub(crate) server: usize,
 }
 
+impl ServerId {
+    /// No server that there is.
+    const NONE: Self = Self { upstream: usize::MAX, server: usize::MAX };
+}
+
 /// Whose an upstream socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -57,12 +62,20 @@ struct Entry {
 impl Upstreams {
     /// For upstreams of these numbers of servers, each with a limit on idle sockets.
     pub(crate) fn new(shape: impl Iterator<Item = (usize, usize)>) -> Self {
-        let (mut idle, mut counts) = (Vec::new(), Vec::new());
-        for (servers, keepalive) in shape {
-            idle.push(vec![VecDeque::new(); servers]);
-            counts.push((0, keepalive));
-        }
+        let (idle, counts) = places(shape);
         Self { sockets: Vec::new(), free: Vec::new(), idle, counts }
+    }
+
+    /// Becomes a pool for other upstreams. Returns the sockets that were idle; those in use go
+    /// to no server of the new ones.
+    pub(crate) fn reshape(&mut self, shape: impl Iterator<Item = (usize, usize)>) -> Vec<Socket> {
+        let idle: Vec<u32> = self.idle.iter().flatten().flatten().copied().collect();
+        let surplus = idle.into_iter().filter_map(|index| self.remove(index)).collect();
+        for socket in self.sockets.iter_mut().filter_map(|entry| entry.socket.as_mut()) {
+            socket.server = ServerId::NONE;
+        }
+        (self.idle, self.counts) = places(shape);
+        surplus
     }
 
     /// Takes a socket in; returns its index and age.
@@ -159,6 +172,15 @@ impl Upstreams {
     }
 }
 
+/// Empty places for idle sockets, and for each upstream how many there are and may be.
+#[expect(clippy::type_complexity, reason = "two fields of one type, said once")]
+fn places(
+    shape: impl Iterator<Item = (usize, usize)>,
+) -> (Vec<Vec<VecDeque<u32>>>, Vec<(usize, usize)>) {
+    let place = |(servers, keepalive)| (vec![VecDeque::new(); servers], (0, keepalive));
+    shape.map(place).unzip()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +220,18 @@ mod tests {
         let (second, _) = upstreams.insert(socket());
         assert!(upstreams.keep(first, at(1)).is_none());
         assert!(upstreams.keep(second, at(1)).is_some());
+    }
+
+    #[test]
+    fn sockets_of_other_upstreams_are_not_kept_for_ours() {
+        let mut upstreams = Upstreams::new([(2, 8)].into_iter());
+        let (idle, _) = upstreams.insert(socket());
+        let (used, _) = upstreams.insert(socket());
+        assert!(upstreams.keep(idle, at(1)).is_none());
+        assert_eq!(upstreams.reshape([(2, 8), (2, 8)].into_iter()).len(), 1);
+        assert_eq!(upstreams.idle_count(), 0);
+        assert!(upstreams.keep(used, at(2)).is_some());
+        assert_eq!(upstreams.reuse(SERVER, 7), None);
     }
 
     #[test]

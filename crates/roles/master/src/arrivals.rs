@@ -11,7 +11,7 @@ use mainstay_os::{Channel, ChannelListener, Event as OsEvent, Pidfd, SharedFile,
 use mainstay_pair::{Event, Lease, Limits};
 use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::pulse::Pulse;
 use crate::token::Token;
@@ -169,7 +169,8 @@ impl Master {
             ToMaster::Ready => {
                 worker.announce(Announced::Ready);
                 info!(%slot, pid, "worker is ready");
-                self.step(Event::Ready(slot))
+                self.step(Event::Ready(slot))?;
+                self.bring_up_to_date(slot)
             }
             ToMaster::Revoked => {
                 if worker.announced() == Some(Announced::Leaving) {
@@ -183,6 +184,14 @@ impl Master {
                 info!(%slot, pid, "worker asks to be replaced");
                 self.step(Event::Leaving(slot))
             }
+            ToMaster::Loaded { generation } => {
+                info!(%slot, pid, %generation, "worker serves another generation");
+                Ok(())
+            }
+            ToMaster::LoadRefused { generation, reason } => {
+                error!(%slot, pid, %generation, reason, "worker cannot serve a generation");
+                Ok(())
+            }
             ToMaster::Adopted(adopted) => {
                 self.report_adoption(slot, *adopted);
                 Ok(())
@@ -191,6 +200,19 @@ impl Master {
                 warn!(%slot, pid, "worker said hello twice");
                 Ok(())
             }
+        }
+    }
+
+    /// A worker that started before the current generation, or outlived a master that put it
+    /// into service, follows.
+    fn bring_up_to_date(&mut self, slot: Slot) -> anyhow::Result<()> {
+        let generation = self.generation;
+        let spoken = self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
+        match spoken.map(|spoken| spoken.ledger.configuration()) {
+            Some(served) if served != generation.number() => {
+                self.tell(slot, &ToWorker::Load { generation })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -38,7 +38,7 @@ impl Master {
         Ok(())
     }
 
-    fn tell(&mut self, slot: Slot, message: &ToWorker) -> anyhow::Result<()> {
+    pub(crate) fn tell(&mut self, slot: Slot, message: &ToWorker) -> anyhow::Result<()> {
         let Some(worker) = self.workers.get(slot) else { return Ok(()) };
         let Some(spoken) = &worker.spoken else { return Ok(()) };
         match send(&spoken.channel, message, &[]) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mainstay_ledger::Kept;
 use mainstay_message::{receive, send_within};
-use mainstay_model::{Chain, ListenerId, Process, Timestamp};
+use mainstay_model::{Chain, Generation, ListenerId, Process, Timestamp};
 use mainstay_os::{Channel, Interest, Poller, Signals, now};
 use mainstay_proxy::{Command, Report};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
@@ -19,7 +19,10 @@ use tracing::{info, warn};
 use crate::adoption::Adoptions;
 use crate::lanes::Lanes;
 use crate::link::Link;
-use crate::settings::Settings;
+use crate::settings::{Change, Settings};
+
+/// Records of two configurations are here.
+const NO_CONFIGURATION: u64 = 0;
 
 /// How long a peer that takes nothing is waited for.
 const SEND_LIMIT: Duration = Duration::from_millis(200);
@@ -83,6 +86,8 @@ pub(crate) struct Rest {
     course: Course,
     /// It asked to be replaced.
     leaving: Leaving,
+    /// Lanes that do not serve by what was loaded yet.
+    loading: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +126,7 @@ impl Control {
             listeners: Vec::new(),
             course: Course::Standby,
             leaving: Leaving::No,
+            loading: None,
         };
         Ok(Self { kept, rest })
     }
@@ -276,6 +282,11 @@ impl Control {
                 ToWorker::Welcome { listeners } => self.be_welcome(&listeners, descriptors)?,
                 ToWorker::Serve => self.serve()?,
                 ToWorker::Revoke => self.revoke()?,
+                ToWorker::Load { generation } => {
+                    if let Some(ending) = self.load(generation)? {
+                        return Ok(Some(ending));
+                    }
+                }
                 ToWorker::Stop { limit_ms } => self.drain(limit_ms)?,
             }
         }
@@ -327,6 +338,43 @@ impl Control {
         rest.adoptions.claim_all(&self.kept, &rest.lanes, &rest.poller, now())
     }
 
+    /// Begins to serve another generation, or asks to be replaced by a process that does.
+    fn load(&mut self, generation: Generation) -> anyhow::Result<Option<Ending>> {
+        if matches!(self.rest.course, Course::Draining(_)) || self.rest.loading.is_some() {
+            return Ok(None);
+        }
+        match self.rest.settings.change_to(generation) {
+            Ok(Change::InPlace(proxy)) => {
+                self.rest.loading = Some(self.rest.lanes.count());
+                self.kept.serve_by(NO_CONFIGURATION);
+                self.rest.lanes.tell_all(|| Command::Load(Arc::clone(&proxy)))?;
+                Ok(None)
+            }
+            Ok(Change::Replace) => {
+                info!(%generation, "needs a new process, asking to be replaced");
+                self.leave()
+            }
+            Err(error) => {
+                let reason = Chain(error.as_ref()).to_string();
+                warn!(%generation, reason, "cannot serve a generation");
+                self.tell_master(&ToMaster::LoadRefused { generation, reason });
+                Ok(None)
+            }
+        }
+    }
+
+    /// A lane serves by what was loaded.
+    fn lane_loaded(&mut self) {
+        self.rest.loading = self.rest.loading.and_then(|lanes| lanes.checked_sub(1));
+        if self.rest.loading == Some(0) {
+            self.rest.loading = None;
+            let generation = self.rest.settings.generation;
+            self.kept.serve_by(generation.number());
+            info!(%generation, "serves another generation");
+            self.tell_master(&ToMaster::Loaded { generation });
+        }
+    }
+
     fn revoke(&mut self) -> anyhow::Result<()> {
         match self.rest.course {
             Course::Active => {
@@ -348,6 +396,7 @@ impl Control {
                     let whole = self.rest.adoptions.taken(ticket, adopted, now());
                     self.have_adopted(whole)?;
                 }
+                (Report::Loaded, _) => self.lane_loaded(),
                 (Report::Received, _) => {
                     if self.rest.adoptions.lane_received() {
                         self.claim_estates()?;

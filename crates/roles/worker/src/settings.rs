@@ -45,6 +45,50 @@ impl Settings {
     }
 }
 
+/// What a worker has to do to serve another generation.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// Its threads go on with these.
+    InPlace(Arc<mainstay_proxy::Settings>),
+    /// What is fixed when a process starts is another.
+    Replace,
+}
+
+impl Settings {
+    /// Reads another generation.
+    pub(crate) fn change_to(&mut self, generation: Generation) -> anyhow::Result<Change> {
+        let file = Generations::of(&self.host.state).file(generation);
+        let gateway = parse(&file, mainstay_config::gateway::parse)?;
+        let places = |gateway: &Gateway| -> Vec<_> {
+            let listeners = gateway.listeners.iter();
+            listeners
+                .map(|listener| (listener.name.clone(), listener.address.clone(), listener.accept))
+                .collect()
+        };
+        anyhow::ensure!(
+            places(&gateway) == places(&self.gateway),
+            "the listeners of a gateway that runs cannot be changed"
+        );
+        let (old, new) = (&self.gateway, &gateway);
+        if new.limits.connections != old.limits.connections
+            || new.limits.pipes != old.limits.pipes
+            || new.access_log != old.access_log
+        {
+            return Ok(Change::Replace);
+        }
+        let proxy = build(&self.host, &gateway)?;
+        self.generation = generation;
+        self.gateway = gateway;
+        self.proxy = Arc::clone(&proxy);
+        Ok(Change::InPlace(proxy))
+    }
+}
+
+fn build(host: &Host, gateway: &Gateway) -> anyhow::Result<Arc<mainstay_proxy::Settings>> {
+    let proxy = mainstay_proxy::Settings::build(gateway).context("cannot use gateway.toml")?;
+    Ok(Arc::new(proxy.with_abort_path(host.trial.abort_path.clone())))
+}
+
 /// Reads both files.
 pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
     let host = parse(&options.host, mainstay_config::host::parse)?;
@@ -56,9 +100,8 @@ pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
         .get(options.slot.index())
         .cloned()
         .context("the configuration has no such worker")?;
-    let proxy = mainstay_proxy::Settings::build(&gateway).context("cannot use gateway.toml")?;
-    let proxy = proxy.with_abort_path(host.trial.abort_path.clone());
-    Ok(Settings { slot: options.slot, host, worker, gateway, generation, proxy: Arc::new(proxy) })
+    let proxy = build(&host, &gateway)?;
+    Ok(Settings { slot: options.slot, host, worker, gateway, generation, proxy })
 }
 
 fn parse<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>) -> anyhow::Result<T> {

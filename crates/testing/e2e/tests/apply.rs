@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use mainstay_e2e::client::Client;
-use mainstay_e2e::gateway::{Accept, DEADLINE};
-use mainstay_e2e::{Gateway, Origin, Setup};
+use mainstay_e2e::client::{Client, request};
+use mainstay_e2e::gateway::{Accept, DEADLINE, Look as _};
+use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Generation, Process, Slot};
 use rustix::process::Signal;
 
@@ -46,5 +46,64 @@ fn a_gateway_that_starts_anew_serves_the_file_as_another_generation() -> anyhow:
     }
     let kept = gateway.path().join("state/generations/1/gateway.toml");
     assert_eq!(fs::read_to_string(kept)?, text);
+    Ok(())
+}
+
+/// Makes a second generation current, as an apply does, of the first with something at its end.
+fn make_second(gateway: &Gateway, end: &str) -> anyhow::Result<()> {
+    let generations = gateway.path().join("state/generations");
+    let first = fs::read_to_string(generations.join("1/gateway.toml"))?;
+    fs::create_dir(generations.join("2"))?;
+    fs::write(generations.join("2/gateway.toml"), first + end)?;
+    fs::remove_file(generations.join("current"))?;
+    std::os::unix::fs::symlink("2", generations.join("current"))?;
+    Ok(())
+}
+
+/// A master that died after it had put a generation into service is followed by one that sees to
+/// it; what is open stays open and is served by it from the next request on.
+#[test]
+fn workers_follow_the_current_generation_with_everything_that_is_open() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let (mut idle, mut busy) =
+        (Client::connect(gateway.address("web"))?, Client::connect(gateway.address("web"))?);
+    let long = format!("/small?{}", "x".repeat(100));
+    assert_eq!(idle.get(&long)?.head.status, 200);
+    busy.send(&request("GET", "/hold?key=k", &[]))?;
+    origin.wait_held("k", 1)?;
+
+    make_second(&gateway, "\n[limits]\ntarget_bytes = 64\n")?;
+    let master = gateway.kill(Process::Master, Signal::KILL)?;
+    gateway.wait_ready_without(&[master.pid()])?;
+    wait::until("both workers to serve generation 2", DEADLINE, || {
+        let log = gateway.log();
+        (log.matches("serves another generation generation=2").count() >= 2).then_some(())
+    })?;
+
+    origin.release("k");
+    assert_eq!(busy.response("GET")?.text(), "released\n");
+    assert_eq!(busy.get(&long)?.head.status, 414);
+    assert_eq!(idle.get("/small")?.head.status, 200);
+    let victim = gateway.kill(Process::Worker(gateway.active()?), Signal::KILL)?;
+    gateway.wait_ready_without(&[victim.pid()])?;
+    assert_eq!(idle.get(&long)?.head.status, 414);
+    Ok(())
+}
+
+/// What is fixed when a process starts needs new processes; what is open moves over to them.
+#[test]
+fn a_generation_that_needs_new_processes_closes_nothing() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let old = Slot::ALL.map(|slot| gateway.process(Process::Worker(slot)));
+    let old: Vec<u32> = old.into_iter().map(|old| Ok(old?.pid())).collect::<anyhow::Result<_>>()?;
+    let mut idle = Client::connect(gateway.address("web"))?;
+    assert_eq!(idle.get("/small")?.head.status, 200);
+
+    make_second(&gateway, "\n[limits]\nconnections = 1000\n")?;
+    gateway.kill(Process::Master, Signal::KILL)?;
+    gateway.wait_for("new workers", |status| status.is_ready() && status.is_without(&old))?;
+    assert_eq!(idle.get("/small")?.head.status, 200);
     Ok(())
 }

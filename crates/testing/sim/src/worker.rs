@@ -94,7 +94,8 @@ impl World {
                 }
                 self.say(pid, ToMaster::Revoked);
             }
-            ToWorker::Welcome { .. } | ToWorker::Stop { .. } => {}
+            // There is one generation here.
+            ToWorker::Welcome { .. } | ToWorker::Load { .. } | ToWorker::Stop { .. } => {}
         }
         Some(())
     }
