@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Role::Worker(options) => mainstay_worker::run(&options.into()).map(|()| ExitCode::SUCCESS),
         // The operator.
         Role::Check(options) => mainstay_ctl::check(&options),
+        Role::Apply(options) => mainstay_ctl::apply(&options),
         Role::Status(options) => mainstay_ctl::status(&options),
         Role::Quickstart(options) => mainstay_quickstart::run(&options).map(|()| ExitCode::SUCCESS),
     };

@@ -23,6 +23,8 @@ pub(crate) enum Role {
     Run(mainstay_supervisor::Options),
     /// Check configuration files and report every problem
     Check(mainstay_ctl::CheckOptions),
+    /// Put a configuration into service, with nothing closed
+    Apply(mainstay_ctl::ApplyOptions),
     /// Show every process of a running gateway, and which worker serves
     Status(mainstay_ctl::StatusOptions),
     /// Try it: a gateway with a demo application, on loopback, until interrupted
@@ -61,6 +63,7 @@ impl Role {
             Self::Master(_) => Process::Master.to_string(),
             Self::Worker(options) => Process::Worker(options.slot.into()).to_string(),
             Self::Check(_) => "check".to_owned(),
+            Self::Apply(_) => "apply".to_owned(),
             Self::Status(_) => "status".to_owned(),
             Self::Quickstart(_) => "quickstart".to_owned(),
         }

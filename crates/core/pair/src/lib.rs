@@ -28,11 +28,13 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod apply;
 mod event;
 mod lease;
 mod select;
 mod worker;
 
+pub use apply::{Apply, ApplyEffect, ApplyEvent, Outcome, PART_MAX};
 pub use event::{Cause, Effect, Event, Living, Report, Route};
 pub use lease::{FIRST_WORD_MAX, Lease, Limits};
 pub use select::{Health, Pair, Selection};

@@ -6,12 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::Message;
 
+/// Largest configuration: some tens of thousands of routes.
+pub const CONFIGURATION_BYTES_MAX: u64 = 16 << 20;
+
 /// Operator to master, on `admin.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// Every process, and who serves.
     Status,
+    /// Serve the configuration in the file that travels with it, of at most
+    /// [`CONFIGURATION_BYTES_MAX`]. Answered when that is done, or undone.
+    Apply,
 }
 
 /// Master to operator.
@@ -19,13 +25,24 @@ pub enum Command {
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     Status(Status),
+    /// This generation is in service.
+    Applied {
+        generation: Generation,
+    },
     /// The command was not understood or not carried out; one sentence.
     Refused {
         reason: String,
     },
 }
 
-impl Message for Command {}
+impl Message for Command {
+    fn descriptors(&self) -> usize {
+        match self {
+            Self::Status => 0,
+            Self::Apply => 1,
+        }
+    }
+}
 
 impl Message for Reply {}
 

@@ -1,7 +1,5 @@
-//! What an operator asks: is this configuration right ([`check`]), and what does the gateway
-//! do ([`status`]).
-//!
-//! Neither changes anything.
+//! What an operator asks: is this configuration right ([`check`]), what does the gateway do
+//! ([`status`]), and to serve another configuration ([`apply`]).
 //!
 //! # Not here
 //!
@@ -9,11 +7,14 @@
 
 #![forbid(unsafe_code)]
 
+mod apply;
 mod ask;
 mod check;
+mod place;
 mod status;
 mod table;
 mod text;
 
+pub use apply::{ApplyOptions, apply};
 pub use check::{CheckOptions, check};
 pub use status::{StatusOptions, status};

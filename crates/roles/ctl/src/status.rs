@@ -1,19 +1,19 @@
 //! `mainstay status`: every process of a running gateway, and who serves.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use mainstay_config::host;
 use mainstay_model::Chain;
 use mainstay_os::unix_seconds;
 use mainstay_wire::command::{Command, Reply, Status};
 use rustix::event::PollFlags;
 
 use crate::ask::{Waited, ask, wait};
-use crate::{table, text};
+use crate::place::Place;
+use crate::table;
 
 /// How long an answer may take, the next master's start included.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -38,13 +38,8 @@ pub struct StatusOptions {
     #[arg(long)]
     pub watch: bool,
 
-    /// The host.toml of the gateway: its run directory is asked
-    #[arg(long, value_name = "FILE", default_value = "/etc/mainstay/host.toml")]
-    pub host: PathBuf,
-
-    /// The run directory of the gateway, instead of a host.toml
-    #[arg(long, value_name = "DIR", conflicts_with = "host")]
-    pub run: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// How a status is printed.
@@ -56,10 +51,7 @@ enum Form {
 
 /// Prints the status once, or again and again.
 pub fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
-    let run = match &options.run {
-        Some(run) => run.clone(),
-        None => run_directory(&options.host)?,
-    };
+    let run = options.place.run()?;
     let form = if options.json { Form::Json } else { Form::Table };
     let output = io::stdout();
     let printed = if options.watch {
@@ -76,25 +68,10 @@ pub fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
         printed => printed.context("cannot print the status").map(|()| ExitCode::SUCCESS),
     }
 }
-
-/// The run directory that a host.toml names.
-fn run_directory(path: &Path) -> anyhow::Result<PathBuf> {
-    let text = text::read(path).with_context(|| {
-        format!("{} is needed to find the gateway (or say --run DIR): it", path.display())
-    })?;
-    match host::parse(&text) {
-        Ok(host) => Ok(host.run),
-        Err(problems) => {
-            let problems: Vec<String> =
-                problems.iter().map(|problem| problem.locate(path, &text)).collect();
-            bail!("{}", problems.join("\n"))
-        }
-    }
-}
-
 fn read(run: &Path) -> anyhow::Result<Status> {
     match ask(run, &Command::Status, ANSWER_LIMIT)? {
         Reply::Status(status) => Ok(status),
+        Reply::Applied { .. } => bail!("the master answered something else"),
         Reply::Refused { reason } => bail!("the master refused: {reason}"),
     }
 }
@@ -151,7 +128,6 @@ fn frame(text: &str, form: Form, screen: Screen) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::thread;
 
     use mainstay_message::{receive, send};
@@ -230,24 +206,6 @@ mod tests {
             said(directory.path()),
             "no gateway runs in DIR: Connection refused (os error 111)"
         );
-    }
-
-    #[test]
-    fn the_run_directory_is_found_in_host_toml() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("host.toml");
-        fs::write(&path, include_str!("../../../../deploy/host.toml")).unwrap();
-        assert_eq!(run_directory(&path).unwrap(), Path::new("/run/mainstay"));
-        fs::write(&path, "run = 5\n").unwrap();
-        let error = run_directory(&path).unwrap_err().to_string();
-        assert!(
-            error.ends_with("host.toml:1:7: \"run\" must be a string, not an integer"),
-            "{error}"
-        );
-        fs::remove_file(&path).unwrap();
-        let error = run_directory(&path).unwrap_err();
-        let error = Chain(error.as_ref()).to_string();
-        assert!(error.contains("or say --run DIR"), "{error}");
     }
 
     #[test]

@@ -67,13 +67,21 @@ impl Master {
     }
 
     /// Answers an operator.
-    pub(crate) fn answer_operator(&mut self, number: u32) {
+    pub(crate) fn answer_operator(&mut self, number: u32) -> anyhow::Result<()> {
         let is_asking = |operator: &Operator| operator.number == number;
-        let Some(index) = self.operators.waiting.iter().position(is_asking) else { return };
-        let Some(operator) = self.operators.waiting.get(index) else { return };
+        let Some(index) = self.operators.waiting.iter().position(is_asking) else { return Ok(()) };
+        let Some(operator) = self.operators.waiting.get(index) else { return Ok(()) };
         let reply = match receive(&operator.channel) {
-            Ok(None) => return,
+            Ok(None) => return Ok(()),
             Ok(Some((Command::Status, _))) => Some(Reply::Status(self.status())),
+            Ok(Some((Command::Apply, files))) => {
+                let operator = self.operators.waiting.remove(index);
+                self.poller
+                    .remove(&operator.channel)
+                    .context("cannot stop watching an operator")?;
+                let Some(file) = files.into_iter().next() else { return Ok(()) };
+                return self.begin_apply(operator.channel, file);
+            }
             Err(MessageError::Frame { source }) => {
                 Some(Reply::Refused { reason: Chain(&source).to_string() })
             }
@@ -86,6 +94,7 @@ impl Master {
         {
             debug!(error = %Chain(&error), "cannot answer an operator");
         }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use mainstay_ledger::Observer;
 use mainstay_message::{receive, send};
 use mainstay_model::{Chain, Slot, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Event as OsEvent, Pidfd, SharedFile, now};
-use mainstay_pair::{Event, Lease, Limits};
+use mainstay_pair::{ApplyEvent, Event, Lease, Limits};
 use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
 use tracing::{debug, error, info, warn};
@@ -182,14 +182,25 @@ impl Master {
                 let serves = self.lease.as_ref().and_then(Lease::holder) == Some(slot);
                 worker.announce(if serves { Announced::Leaving } else { Announced::Nothing });
                 info!(%slot, pid, "worker asks to be replaced");
-                self.step(Event::Leaving(slot))
+                self.step(Event::Leaving(slot))?;
+                self.refuse_apply(
+                    slot,
+                    "the standby has to be replaced; another [limits] connections, [limits] pipes \
+                     or [access_log] needs the gateway stopped and started",
+                )
             }
             ToMaster::Loaded { generation } => {
                 info!(%slot, pid, %generation, "worker serves another generation");
+                if self.applied_generation() == Some(*generation) {
+                    self.step_apply(ApplyEvent::Loaded(slot))?;
+                }
                 Ok(())
             }
             ToMaster::LoadRefused { generation, reason } => {
                 error!(%slot, pid, %generation, reason, "worker cannot serve a generation");
+                if self.applied_generation() == Some(*generation) {
+                    self.refuse_apply(slot, reason)?;
+                }
                 Ok(())
             }
             ToMaster::Adopted(adopted) => {
@@ -244,7 +255,8 @@ impl Master {
             info!(%slot, pid = worker.pid, "worker is dead");
         }
         self.workers.remove(&self.poller, slot)?;
-        self.step(Event::Died(slot))
+        self.step(Event::Died(slot))?;
+        self.step_apply(ApplyEvent::Died(slot))
     }
 
     /// Finds workers that stand still, four times in each limit.

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod apply;
 mod arrivals;
 mod dispatch;
 mod kept;

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use mainstay_message::{MessageError, send};
 use mainstay_model::{Chain, Slot};
 use mainstay_os::{ChannelError, now};
-use mainstay_pair::{Effect, Event, Report};
+use mainstay_pair::{ApplyEvent, Effect, Event, Lease, Report};
 use mainstay_wire::pair::ToWorker;
 use tracing::{error, info, warn};
 
@@ -16,7 +16,11 @@ impl Master {
         let Some(lease) = self.lease else { return Ok(()) };
         let (lease, effects) = lease.step(now(), event);
         self.lease = Some(lease);
-        self.perform(effects)
+        self.perform(effects)?;
+        match self.lease.as_ref().and_then(Lease::holder) {
+            Some(holder) => self.step_apply(ApplyEvent::Active(holder)),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn perform(&mut self, effects: Vec<Effect>) -> anyhow::Result<()> {

@@ -12,14 +12,16 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mainstay_generations::Generations;
 use mainstay_ledger::Kept;
 use mainstay_model::{Generation, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
-use mainstay_pair::{Event, Lease};
+use mainstay_pair::{ApplyEvent, Event, Lease};
 use mainstay_wire::control::{Running, ToProcess};
 use tracing::{info, warn};
 
 use crate::admin::Operators;
+use crate::apply::Applying;
 use crate::dispatch::Dispatch;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
@@ -55,6 +57,7 @@ pub(crate) struct Master {
     pub(crate) operators: Operators,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) generation: Generation,
+    pub(crate) applying: Option<Applying>,
     /// As the supervisor said last.
     pub(crate) processes: Vec<Running>,
     pub(crate) tally: Tally,
@@ -102,6 +105,8 @@ impl Master {
             None => None,
         };
         let generation = settings.generation;
+        // What an earlier master had begun and not brought into service came to nothing.
+        Generations::of(&settings.host.state).discard_staged()?;
         let path = settings.host.run.join("supervisor.sock");
         let link = Link::new(path, channel, settings.host.pair.hang_timeout / 4, now);
         let mut master = Self {
@@ -119,6 +124,7 @@ impl Master {
             operators: Operators::default(),
             metrics,
             generation,
+            applying: None,
             processes: Vec::new(),
             tally: Tally::default(),
             phase: Phase::Serving,
@@ -144,6 +150,9 @@ impl Master {
             self.look_at_workers(now)?;
             if self.lease.as_ref().and_then(Lease::wake_at).is_some_and(|at| at <= now) {
                 self.step(Event::Tick)?;
+            }
+            if self.applying.as_ref().is_some_and(|applying| applying.apply.wake_at() <= now) {
+                self.step_apply(ApplyEvent::Tick)?;
             }
             self.hand_over(now)?;
             self.refusing.expire(now);
@@ -192,10 +201,7 @@ impl Master {
             Token::Worker(number) => self.hear_worker(number),
             Token::WorkerEnd(number) => self.bury_if_dead(number),
             Token::AdminDoor => self.let_operators_in(),
-            Token::Operator(number) => {
-                self.answer_operator(number);
-                Ok(())
-            }
+            Token::Operator(number) => self.answer_operator(number),
             Token::Listener(index) => {
                 self.accept_at(index);
                 Ok(())
@@ -274,6 +280,7 @@ impl Master {
             Some(self.link.due()),
             self.lease.as_ref().and_then(Lease::wake_at),
             self.dispatch.resumes_at(now),
+            self.applying.as_ref().map(|applying| applying.apply.wake_at()),
             stop,
         ];
         let next = next.into_iter().flatten().min();

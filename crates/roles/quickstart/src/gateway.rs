@@ -72,6 +72,6 @@ pub(crate) fn status(run: &Path) -> Option<Status> {
     poll(&mut [PollFd::new(&channel, PollFlags::IN)], Some(&limit)).ok()?;
     match receive(&channel).ok()??.0 {
         Reply::Status(status) => Some(status),
-        Reply::Refused { .. } => None,
+        Reply::Refused { .. } | Reply::Applied { .. } => None,
     }
 }

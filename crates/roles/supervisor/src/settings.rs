@@ -47,13 +47,20 @@ pub(crate) enum Start {
 }
 
 /// Finds out what is to be served. A gateway that starts anew serves the gateway.toml that
-/// host.toml names, which becomes a generation if it is not the current one. One that ran goes
-/// on with what it served, whatever became of that file.
+/// host.toml names, which becomes a generation, if that was changed after the current one was
+/// made; else it goes on with the current one. One that ran goes on with what it served,
+/// whatever became of that file.
 pub(crate) fn read_current(host: &Host, start: Start) -> anyhow::Result<Current> {
     let generations = Generations::of(&host.state);
     let kept = match generations.current()? {
         Some(generation) => Some((generation, read_text(&generations.file(generation))?)),
         None => None,
+    };
+    let start = match &kept {
+        Some((generation, _)) if is_older(&host.gateway, &generations.file(*generation)) => {
+            Start::Again
+        }
+        Some(_) | None => start,
     };
     match (kept, start) {
         (Some((generation, _)), Start::Again) => {
@@ -77,6 +84,12 @@ pub(crate) fn read_current(host: &Host, start: Start) -> anyhow::Result<Current>
             Ok(Current { generation, listeners })
         }
     }
+}
+
+/// Whether a file was changed before another. One that is not there was changed long ago.
+fn is_older(file: &Path, other: &Path) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|status| status.modified()).ok();
+    changed(file) <= changed(other)
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {

@@ -1,9 +1,13 @@
 //! Which configuration is served, and since when.
 
 use std::fs;
+use std::time::Duration;
 
+use mainstay_e2e::cli::{Answer, mainstay};
 use mainstay_e2e::client::{Client, request};
-use mainstay_e2e::gateway::{Accept, DEADLINE, Look as _};
+use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
+use mainstay_e2e::luck::Luck;
+use mainstay_e2e::traffic::{Plan, Target, Traffic, Trailers};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Generation, Process, Slot};
 use rustix::process::Signal;
@@ -105,5 +109,130 @@ fn a_generation_that_needs_new_processes_closes_nothing() -> anyhow::Result<()> 
     gateway.kill(Process::Master, Signal::KILL)?;
     gateway.wait_for("new workers", |status| status.is_ready() && status.is_without(&old))?;
     assert_eq!(idle.get("/small")?.head.status, 200);
+    Ok(())
+}
+
+/// `mainstay apply` of the first generation with something at its end.
+fn apply(gateway: &Gateway, end: &str) -> anyhow::Result<Answer> {
+    let first = gateway.path().join("state/generations/1/gateway.toml");
+    let file = gateway.path().join("next.toml");
+    fs::write(&file, fs::read_to_string(first)? + end)?;
+    apply_file(gateway, &file)
+}
+
+fn apply_file(gateway: &Gateway, file: &std::path::Path) -> anyhow::Result<Answer> {
+    let run = gateway.path().join("run");
+    mainstay(&["apply".as_ref(), file.as_os_str(), "--run".as_ref(), run.as_os_str()])
+}
+
+#[test]
+fn an_apply_is_served_from_the_next_request_on() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let mut idle = Client::connect(gateway.address("web"))?;
+    let long = format!("/small?{}", "x".repeat(100));
+    assert_eq!(idle.get(&long)?.head.status, 200);
+    let active = gateway.active()?;
+
+    let answer = apply(&gateway, "\n[limits]\ntarget_bytes = 64\n")?;
+    assert_eq!(
+        (answer.code, &*answer.out),
+        (Some(0), "generation 2 is in service\n"),
+        "{answer:?}"
+    );
+    let status = gateway.wait_for("a status", |_| true)?;
+    assert_eq!(status.generation, Generation::FIRST.next());
+    assert_eq!(status.active, Some(active.other()), "the standby was first");
+    assert_eq!(idle.get("/small")?.head.status, 200);
+    assert_eq!(Client::connect(gateway.address("web"))?.get(&long)?.head.status, 414);
+
+    // Nothing brings the first one back.
+    let both = Slot::ALL.map(|slot| gateway.kill(Process::Worker(slot), Signal::KILL));
+    let both: Vec<u32> =
+        both.into_iter().map(|end| Ok(end?.pid())).collect::<anyhow::Result<_>>()?;
+    gateway.wait_ready_without(&both)?;
+    assert_eq!(Client::connect(gateway.address("web"))?.get(&long)?.head.status, 414);
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_and_changes_nothing() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let active = gateway.active()?;
+    for (end, reason) in [
+        ("\n[limits]\nconnections = none\n", "next.toml:"),
+        ("\n[limits]\nfields = 500\n", "from 1 to 128"),
+        ("\n[limits]\nconnections = 1000\n", "stopped and started"),
+        (
+            "\n[[listener]]\nname = \"x\"\naddress = \"127.0.0.1:1\"\n\
+             [[tcp]]\nname = \"x\"\nlistener = \"x\"\nupstream = \"raw\"\n",
+            "listeners of a gateway that runs cannot be changed",
+        ),
+    ] {
+        let answer = apply(&gateway, end)?;
+        assert_eq!(answer.code, Some(1), "{end}: {answer:?}");
+        assert!(answer.err.contains(reason), "{end}: {answer:?}");
+        let status = gateway.wait_for("the pair to be ready", Look::is_ready)?;
+        assert_eq!((status.generation, status.active), (Generation::FIRST, Some(active)), "{end}");
+    }
+    assert!(!gateway.path().join("state/generations/staged").exists());
+    Ok(())
+}
+
+/// Everything that clients do at once, while one generation follows the other.
+#[test]
+fn applies_under_load_cost_nothing() -> anyhow::Result<()> {
+    const APPLIES: u64 = 10;
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair_with_all(&origin, &Accept::ALL))?;
+    let targets = Accept::ALL.map(|accept| Target {
+        name: accept.name().to_owned(),
+        http: gateway.address(&format!("web-{}", accept.name())),
+        tcp: Some(gateway.address(&format!("tunnel-{}", accept.name()))),
+        trailers: Trailers::Passed,
+    });
+    let plan = Plan {
+        transfer_bytes: 5_000_000,
+        transfer_time: Duration::from_secs(3),
+        idle: 16,
+        idle_time: Duration::from_secs(3),
+        threads: 1,
+    };
+    let traffic = Traffic::start(plan, &targets, &Luck::new(1));
+    for number in 1..=APPLIES {
+        let wanted = traffic.recorder().answered() + 100;
+        wait::until("100 more answers", DEADLINE, || {
+            (traffic.recorder().answered() >= wanted).then_some(())
+        })?;
+        let answer = apply(&gateway, &format!("\n# {number}\n"))?;
+        assert_eq!(answer.code, Some(0), "{answer:?}\n{}", gateway.log_tail());
+    }
+    let report = traffic.stop(&origin);
+    anyhow::ensure!(report.is_clean(), "{report}\n{}", gateway.log_tail());
+    let status = gateway.wait_for("the pair to be ready", Look::is_ready)?;
+    assert_eq!(status.generation.number(), APPLIES + 1);
+    Ok(())
+}
+
+/// What was applied outlives the gateway; a file that was edited since takes its place.
+#[test]
+fn what_was_applied_is_served_after_a_stop_unless_the_file_was_edited_since() -> anyhow::Result<()>
+{
+    let origin = Origin::start()?;
+    let mut gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let answer = apply(&gateway, "\n# applied\n")?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    for (edit, generation) in [(None, 2), (Some("\n# edited\n"), 3)] {
+        let path = gateway.path().join("gateway.toml");
+        if let Some(edit) = edit {
+            fs::write(&path, fs::read_to_string(&path)? + edit)?;
+        }
+        let supervisor = gateway.terminate(Signal::TERM)?;
+        assert!(supervisor.ends_within(DEADLINE), "{}", gateway.log_tail());
+        gateway.start_again()?;
+        let status = gateway.wait_for("a status", |_| true)?;
+        assert_eq!(status.generation.number(), generation, "after {edit:?}");
+    }
     Ok(())
 }
