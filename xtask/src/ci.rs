@@ -29,6 +29,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let doc = ["doc", "--workspace", "--no-deps", "--quiet"];
     shell::run(shell::cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     deny()?;
+    fuzz::check()?;
     if options.fuzz {
         fuzz::run(&fuzz::Options::smoke())?;
     }

@@ -50,6 +50,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Sees to it that the targets, which are outside the workspace, still fit what they test. Their
+/// library needs a C++ compiler; said when there is none.
+pub(crate) fn check() -> anyhow::Result<()> {
+    if shell::find("c++").is_none() {
+        println!("\nskipped: checking the fuzz targets, for there is no C++ compiler");
+        return Ok(());
+    }
+    let target = shell::target_folder()?;
+    let mut check = shell::cargo(&["check", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]);
+    shell::run(check.arg("--target-dir").arg(target))
+}
+
 fn is_wanted(options: &Options, name: &String) -> bool {
     options.targets.is_empty() || options.targets.contains(name)
 }
