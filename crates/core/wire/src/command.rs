@@ -6,17 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::Message;
 
-/// Largest configuration: some tens of thousands of routes.
-pub const CONFIGURATION_BYTES_MAX: u64 = 16 << 20;
-
 /// Operator to master, on `admin.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// Every process, and who serves.
     Status,
-    /// Serve the configuration in the file that travels with it, of at most
-    /// [`CONFIGURATION_BYTES_MAX`]. Answered when that is done, or undone.
+    /// Serve the configuration in the file that travels with it. Answered when that is done, or
+    /// undone.
     Apply,
 }
 

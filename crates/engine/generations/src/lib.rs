@@ -30,9 +30,13 @@ use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use mainstay_model::Generation;
+use mainstay_os::remove_if_there;
 
 /// A configuration in its directory.
 const FILE: &str = "gateway.toml";
+
+/// Generations that are kept, the current one included.
+const KEPT: usize = 16;
 
 const CURRENT: &str = "current";
 const STAGED: &str = "staged";
@@ -120,7 +124,7 @@ impl Generations {
     }
 
     /// Has every process that starts from now on load `generation`. If it was staged, it no
-    /// longer is.
+    /// longer is; of those that came before, the oldest go.
     pub fn make_current(&self, generation: Generation) -> Result<(), GenerationsError> {
         if !self.file(generation).exists() {
             return Err(GenerationsError::Missing { generation });
@@ -129,7 +133,7 @@ impl Generations {
         if self.staged()? == Some(generation) {
             self.unlink(STAGED)?;
         }
-        Ok(())
+        self.prune(KEPT)
     }
 
     /// Throws away what was staged, unless it is current.
@@ -143,7 +147,7 @@ impl Generations {
     }
 
     /// Removes the oldest until `keep` are left; never the current one nor a staged one.
-    pub fn prune(&self, keep: usize) -> Result<(), GenerationsError> {
+    fn prune(&self, keep: usize) -> Result<(), GenerationsError> {
         let kept = self.kept()?;
         let (current, staged) = (self.current()?, self.staged()?);
         let surplus = kept.len().saturating_sub(keep);
@@ -212,13 +216,6 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
 /// Makes what was done to the entries of a directory last (fsync(2)).
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

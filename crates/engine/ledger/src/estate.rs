@@ -14,11 +14,12 @@ use mainstay_message::{MessageError, receive, send};
 use mainstay_model::Chain;
 use mainstay_os::{
     Channel, ChannelError, ChannelListener, Interest, Pidfd, Poller, SharedFile, now,
+    remove_if_there,
 };
 use mainstay_wire::estate::{OFFER_DESCRIPTORS_MAX, OFFERS_OPEN_MAX, ToHeir, ToKeeper};
 use tracing::{debug, warn};
 
-use crate::keeper::{KeeperSetup, vanish};
+use crate::keeper::KeeperSetup;
 use crate::lane::LedgerState;
 use crate::observer::Observer;
 use crate::scan::{Left, Search, borrow};
@@ -108,7 +109,7 @@ impl<'a> Estate<'a> {
         }
         if self.is_settled() {
             // First, so that the heir does not come a second time.
-            vanish(&self.path)?;
+            remove_if_there(&self.path)?;
             return send(&heir.channel, &ToHeir::Settled, &[]).map_err(io::Error::other);
         }
         // Only when it is past doing anything does its ledger tell what it has; and what it

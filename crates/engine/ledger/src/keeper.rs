@@ -14,12 +14,13 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mainstay_model::Chain;
 use mainstay_os::{
     ChannelListener, Dumping, Event, Inheritance, Interest, Pidfd, Poller, SharedFile,
+    remove_if_there,
 };
 use rustix::io::Errno;
 use tracing::{debug, error};
@@ -89,16 +90,8 @@ pub(crate) fn offer(setup: &KeeperSetup) -> io::Result<()> {
     let path = setup.directory.join(format!("{}.{}", setup.name, setup.pid));
     let listener = ChannelListener::bind(&path)?;
     let result = Estate::new(setup, search, path.clone()).settle(&listener, setup.patience);
-    vanish(&path)?;
+    remove_if_there(&path)?;
     result
-}
-
-/// Takes an estate's address away: nobody needs to come any more.
-pub(crate) fn vanish(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Waits until the process is past doing anything.

@@ -25,6 +25,8 @@ use rustix::net::{
 };
 use rustix::time::Timespec;
 
+use crate::file::remove_if_there;
+
 /// Most descriptors in one message: the kernel's limit (`SCM_MAX_FD`).
 const DESCRIPTORS_MAX: usize = 253;
 
@@ -233,11 +235,7 @@ impl ChannelListener {
             None,
         )?;
         let making = temporary_name(path);
-        match std::fs::remove_file(&making) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        remove_if_there(&making)?;
         bind(&socket, &SocketAddrUnix::new(&making)?)?;
         listen(&socket, BACKLOG)?;
         std::fs::rename(&making, path)?;

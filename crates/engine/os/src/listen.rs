@@ -12,6 +12,8 @@ use rustix::net::{
     getpeername, getsockname, ipproto, listen, socket_with, sockopt,
 };
 
+use crate::file::remove_if_there;
+
 /// An address that can be listened on or connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -69,11 +71,7 @@ pub fn bind(endpoint: &Endpoint, backlog: u32) -> Result<OwnedFd, BindError> {
             }
             Endpoint::Unix(path) => {
                 let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-                match std::fs::remove_file(path) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
+                remove_if_there(path)?;
                 rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
                 socket
             }

@@ -9,20 +9,17 @@ use std::io::{Read as _, Seek as _};
 use std::os::fd::OwnedFd;
 
 use anyhow::Context as _;
-use mainstay_config::listeners;
+use mainstay_config::{TEXT_BYTES_MAX, listeners};
 use mainstay_generations::Generations;
 use mainstay_message::send;
 use mainstay_model::{Chain, Generation, Slot};
 use mainstay_os::{Channel, now};
 use mainstay_pair::{Apply, ApplyEffect, ApplyEvent, Event, Health, Lease, Outcome};
-use mainstay_wire::command::{CONFIGURATION_BYTES_MAX, Reply};
+use mainstay_wire::command::Reply;
 use mainstay_wire::pair::ToWorker;
 use tracing::{debug, error, info, warn};
 
 use crate::turn::Master;
-
-/// Generations that are kept, the current one included.
-const KEPT: usize = 16;
 
 /// An apply and who asked for it.
 #[derive(Debug)]
@@ -114,7 +111,6 @@ impl Master {
                 ApplyEffect::Swap => self.swap_to_first()?,
                 ApplyEffect::MakeCurrent(generation) => {
                     generations.make_current(generation)?;
-                    generations.prune(KEPT)?;
                     self.generation = generation;
                     info!(%generation, "generation is current");
                 }
@@ -167,17 +163,18 @@ fn answer(operator: &Channel, reply: &Reply) {
 
 /// The text of a file that an operator sent.
 fn read(file: OwnedFd) -> anyhow::Result<String> {
+    const LIMIT: u64 = TEXT_BYTES_MAX as u64;
     let mut file = File::from(file);
     let status = file.metadata().context("cannot examine the configuration")?;
     anyhow::ensure!(status.is_file(), "the configuration is not a regular file");
     anyhow::ensure!(
-        status.len() <= CONFIGURATION_BYTES_MAX,
-        "the configuration has {} bytes, the limit is {CONFIGURATION_BYTES_MAX}",
+        status.len() <= LIMIT,
+        "the configuration has {} bytes, the limit is {LIMIT}",
         status.len()
     );
     file.rewind().context("cannot read the configuration")?;
     let mut text = String::new();
-    let mut limited = file.take(CONFIGURATION_BYTES_MAX);
+    let mut limited = file.take(LIMIT);
     limited.read_to_string(&mut text).context("cannot read the configuration")?;
     Ok(text)
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use mainstay_model::Process;
-use mainstay_os::{start_ticks, still_runs};
+use mainstay_os::{remove_if_there, start_ticks, still_runs};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -91,10 +91,10 @@ impl Directory {
         let files = files.map(|process| pid_file(&self.run, process));
         let sockets = ["supervisor.sock", "master.sock", "admin.sock"];
         for path in files.chain(sockets.into_iter().map(|name| self.run.join(name))) {
-            remove(&path)?;
+            remove_if_there(&path)?;
         }
         for entry in fs::read_dir(self.keepers())? {
-            remove(&entry?.path())?;
+            remove_if_there(&entry?.path())?;
         }
         Ok(())
     }
@@ -134,13 +134,6 @@ fn pid_file(run: &Path, process: Process) -> PathBuf {
 fn parse(text: &str) -> Option<(u32, u64)> {
     let (pid, ticks) = text.trim_ascii().split_once(' ')?;
     Some((pid.parse().ok()?, ticks.parse().ok()?))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

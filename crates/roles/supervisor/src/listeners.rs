@@ -3,12 +3,11 @@
 //! Every other process gets copies. A new supervisor takes them back from the processes that
 //! an earlier one left, so that the queue of connections nobody accepted yet is not lost.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use mainstay_config::listeners::{Address, Listener};
-use mainstay_os::{BindError, Endpoint, bind, local_endpoint};
+use mainstay_os::{BindError, Endpoint, bind, local_endpoint, remove_if_there};
 use rustix::net::sockopt::socket_acceptconn;
 use tracing::{info, warn};
 
@@ -80,12 +79,8 @@ impl Listeners {
     pub(crate) fn remove_names(&self) {
         for place in &self.places {
             let Address::Unix(path) = &place.listener.address else { continue };
-            match fs::remove_file(path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    warn!(listener = place.listener.name, %error, "cannot remove a socket");
-                }
+            if let Err(error) = remove_if_there(path) {
+                warn!(listener = place.listener.name, %error, "cannot remove a socket");
             }
         }
     }

@@ -11,9 +11,6 @@ use mainstay_config::{Host, Problem, gateway, host};
 use mainstay_generations::Generations;
 use mainstay_model::Generation;
 
-/// Generations that are kept, the current one included.
-const KEPT: usize = 16;
-
 /// What this gateway is told to be.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -52,38 +49,26 @@ pub(crate) enum Start {
 /// whatever became of that file.
 pub(crate) fn read_current(host: &Host, start: Start) -> anyhow::Result<Current> {
     let generations = Generations::of(&host.state);
-    let kept = match generations.current()? {
-        Some(generation) => Some((generation, read_text(&generations.file(generation))?)),
-        None => None,
-    };
-    let start = match &kept {
-        Some((generation, _)) if is_older(&host.gateway, &generations.file(*generation)) => {
-            Start::Again
-        }
-        Some(_) | None => start,
-    };
-    match (kept, start) {
-        (Some((generation, _)), Start::Again) => {
-            let listeners = read_one(&generations.file(generation), listeners::parse)?;
-            Ok(Current { generation, listeners })
-        }
-        (kept, Start::Anew | Start::Again) => {
-            // Every problem, before any process reads it.
-            drop(read_one(&host.gateway, gateway::parse)?);
-            let listeners = read_one(&host.gateway, listeners::parse)?;
-            let text = read_text(&host.gateway)?;
-            let generation = match kept {
-                Some((generation, kept)) if kept == text => generation,
-                Some(_) | None => {
-                    let generation = generations.stage(&text)?;
-                    generations.make_current(generation)?;
-                    generations.prune(KEPT)?;
-                    generation
-                }
-            };
-            Ok(Current { generation, listeners })
+    let current = generations.current()?;
+    if let Some(generation) = current {
+        let file = generations.file(generation);
+        if start == Start::Again || is_older(&host.gateway, &file) {
+            return Ok(Current { generation, listeners: read_one(&file, listeners::parse)? });
         }
     }
+    // Read once: what is checked is what is kept.
+    let text = read_text(&host.gateway)?;
+    // Every problem, before any process reads it.
+    drop(parse_one(&host.gateway, &text, gateway::parse)?);
+    let listeners = parse_one(&host.gateway, &text, listeners::parse)?;
+    if let Some(generation) = current
+        && read_text(&generations.file(generation))? == text
+    {
+        return Ok(Current { generation, listeners });
+    }
+    let generation = generations.stage(&text)?;
+    generations.make_current(generation)?;
+    Ok(Current { generation, listeners })
 }
 
 /// Whether a file was changed before another. One that is not there was changed long ago.
@@ -100,14 +85,21 @@ fn read_one<T>(
     path: &Path,
     parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>,
 ) -> anyhow::Result<T> {
-    let text = read_text(path)?;
-    let problems = match parse(&text) {
+    parse_one(path, &read_text(path)?, parse)
+}
+
+fn parse_one<T>(
+    path: &Path,
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>,
+) -> anyhow::Result<T> {
+    let problems = match parse(text) {
         Ok(value) => return Ok(value),
         Err(problems) => problems,
     };
     let mut output = io::stderr().lock();
     for problem in &problems {
-        writeln!(output, "{}", problem.locate(path, &text))
+        writeln!(output, "{}", problem.locate(path, text))
             .context("cannot write to standard error")?;
     }
     let count = problems.len();

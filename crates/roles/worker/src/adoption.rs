@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use mainstay_ledger::{AdoptError, Claim, Kept, Left, Observer, Offer};
 use mainstay_model::{Chain, Timestamp};
-use mainstay_os::{Interest, Poller, cookie};
+use mainstay_os::{Interest, Poller, cookie, remove_if_there};
 use mainstay_proxy::Command;
 use mainstay_wire::pair::Adopted;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -179,9 +179,7 @@ impl Adoptions {
     /// An address that nobody listens at was left by a keeper that was killed.
     fn forget_dead(&self, path: &std::path::Path, error: &AdoptError) {
         debug!(path = %path.display(), error = %Chain(error), "an estate cannot be claimed");
-        if let Err(error) = std::fs::remove_file(path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        if let Err(error) = remove_if_there(path) {
             debug!(path = %path.display(), %error, "cannot remove a dead keeper's address");
         }
     }
