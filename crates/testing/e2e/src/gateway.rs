@@ -18,6 +18,7 @@ use rustix::process::{Signal, WaitStatus};
 use tempfile::TempDir;
 
 use crate::children;
+use crate::traffic::{Target, Trailers};
 use crate::wait;
 pub use admin::Look;
 pub use setup::{Accept, Protocol, Setup, Switch, Value};
@@ -73,6 +74,29 @@ impl Gateway {
     pub fn start_again(&mut self) -> anyhow::Result<()> {
         self.watch = Unit { binary: binary()?, dir: self.path.clone() }.start()?;
         self.wait_for("the pair to be ready again", Look::is_ready)?;
+        Ok(())
+    }
+
+    /// The listeners of [`Setup::pair_with_all`] with this way of accepting, for traffic.
+    pub fn target(&self, accept: Accept) -> Target {
+        let name = accept.name();
+        Target {
+            name: format!("accept = {name}"),
+            http: self.address(&format!("web-{name}")),
+            tcp: Some(self.address(&format!("tunnel-{name}"))),
+            trailers: Trailers::Passed,
+        }
+    }
+
+    /// Makes another text the second generation, and current, as an apply does: `change` gets
+    /// the first.
+    pub fn make_second(&self, change: impl FnOnce(&str) -> String) -> anyhow::Result<()> {
+        let generations = self.path.join("state/generations");
+        let text = change(&fs::read_to_string(generations.join("1/gateway.toml"))?);
+        fs::create_dir(generations.join("2"))?;
+        fs::write(generations.join("2/gateway.toml"), text)?;
+        fs::remove_file(generations.join("current"))?;
+        std::os::unix::fs::symlink("2", generations.join("current"))?;
         Ok(())
     }
 

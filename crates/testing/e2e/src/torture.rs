@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use crate::gateway::{Gateway, Setup};
 use crate::luck::Luck;
 use crate::report;
-use crate::traffic::{Plan, Target, Traffic, Trailers};
+use crate::traffic::{Plan, Target, Traffic};
 use crate::{Origin, wait};
 use killer::Killer;
 pub use killer::{Kill, Sort};
@@ -122,13 +122,7 @@ const fn plan(options: &Options) -> Plan {
 }
 
 fn targets(options: &Options, gateway: &Gateway) -> Vec<Target> {
-    let target = |name: &str| Target {
-        name: format!("accept = {name}"),
-        http: gateway.address(&format!("web-{name}")),
-        tcp: Some(gateway.address(&format!("tunnel-{name}"))),
-        trailers: Trailers::Passed,
-    };
-    options.accept.accepts().iter().map(|accept| target(accept.name())).collect()
+    options.accept.accepts().iter().map(|&accept| gateway.target(accept)).collect()
 }
 
 /// How often a worker is killed when others are compared.

@@ -25,9 +25,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::Origin;
+use crate::gateway::DEADLINE;
 use crate::luck::Luck;
 use crate::report::{Kind, Recorder, Report};
 use crate::socket::Broken;
+use crate::wait;
 use crate::wait::Stop;
 
 /// Where traffic goes, and what is spoken there.
@@ -64,6 +66,17 @@ pub struct Plan {
     pub threads: u64,
 }
 
+impl Plan {
+    /// Traffic of every kind, small enough for a test.
+    pub const SMALL: Self = Self {
+        transfer_bytes: 5_000_000,
+        transfer_time: Duration::from_secs(3),
+        idle: 16,
+        idle_time: Duration::from_secs(3),
+        threads: 1,
+    };
+}
+
 impl Default for Plan {
     fn default() -> Self {
         Self {
@@ -85,6 +98,13 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// Waits for so many more answers.
+    pub fn wait_answered(&self, more: u64) -> anyhow::Result<()> {
+        let wanted = self.recorder().answered() + more;
+        let answered = || (self.recorder().answered() >= wanted).then_some(());
+        Ok(wait::until(&format!("{more} more answers"), DEADLINE, answered)?)
+    }
+
     /// Starts every kind of traffic to every target.
     pub fn start(plan: Plan, targets: &[Target], luck: &Luck) -> Self {
         Self::start_kinds(&Kind::ALL, plan, targets, luck)

@@ -1,13 +1,12 @@
 //! Which configuration is served, and since when.
 
 use std::fs;
-use std::time::Duration;
 
 use mainstay_e2e::cli::{Answer, mainstay};
 use mainstay_e2e::client::{Client, request};
 use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
 use mainstay_e2e::luck::Luck;
-use mainstay_e2e::traffic::{Plan, Target, Traffic, Trailers};
+use mainstay_e2e::traffic::{Plan, Traffic};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Generation, Process, Slot};
 use rustix::process::Signal;
@@ -53,17 +52,6 @@ fn a_gateway_that_starts_anew_serves_the_file_as_another_generation() -> anyhow:
     Ok(())
 }
 
-/// Makes a second generation current, as an apply does, of the first with something at its end.
-fn make_second(gateway: &Gateway, end: &str) -> anyhow::Result<()> {
-    let generations = gateway.path().join("state/generations");
-    let first = fs::read_to_string(generations.join("1/gateway.toml"))?;
-    fs::create_dir(generations.join("2"))?;
-    fs::write(generations.join("2/gateway.toml"), first + end)?;
-    fs::remove_file(generations.join("current"))?;
-    std::os::unix::fs::symlink("2", generations.join("current"))?;
-    Ok(())
-}
-
 /// A master that died after it had put a generation into service is followed by one that sees to
 /// it; what is open stays open and is served by it from the next request on.
 #[test]
@@ -77,7 +65,7 @@ fn workers_follow_the_current_generation_with_everything_that_is_open() -> anyho
     busy.send(&request("GET", "/hold?key=k", &[]))?;
     origin.wait_held("k", 1)?;
 
-    make_second(&gateway, "\n[limits]\ntarget_bytes = 64\n")?;
+    gateway.make_second(|first| format!("{first}\n[limits]\ntarget_bytes = 64\n"))?;
     let master = gateway.kill(Process::Master, Signal::KILL)?;
     gateway.wait_ready_without(&[master.pid()])?;
     wait::until("both workers to serve generation 2", DEADLINE, || {
@@ -105,7 +93,7 @@ fn a_generation_that_needs_new_processes_closes_nothing() -> anyhow::Result<()> 
     let mut idle = Client::connect(gateway.address("web"))?;
     assert_eq!(idle.get("/small")?.head.status, 200);
 
-    make_second(&gateway, "\n[limits]\nconnections = 1000\n")?;
+    gateway.make_second(|first| format!("{first}\n[limits]\nconnections = 1000\n"))?;
     gateway.kill(Process::Master, Signal::KILL)?;
     gateway.wait_for("new workers", |status| status.is_ready() && status.is_without(&old))?;
     assert_eq!(idle.get("/small")?.head.status, 200);
@@ -186,25 +174,10 @@ fn applies_under_load_cost_nothing() -> anyhow::Result<()> {
     const APPLIES: u64 = 10;
     let origin = Origin::start()?;
     let gateway = Gateway::start(&Setup::pair_with_all(&origin, &Accept::ALL))?;
-    let targets = Accept::ALL.map(|accept| Target {
-        name: accept.name().to_owned(),
-        http: gateway.address(&format!("web-{}", accept.name())),
-        tcp: Some(gateway.address(&format!("tunnel-{}", accept.name()))),
-        trailers: Trailers::Passed,
-    });
-    let plan = Plan {
-        transfer_bytes: 5_000_000,
-        transfer_time: Duration::from_secs(3),
-        idle: 16,
-        idle_time: Duration::from_secs(3),
-        threads: 1,
-    };
-    let traffic = Traffic::start(plan, &targets, &Luck::new(1));
+    let targets = Accept::ALL.map(|accept| gateway.target(accept));
+    let traffic = Traffic::start(Plan::SMALL, &targets, &Luck::new(1));
     for number in 1..=APPLIES {
-        let wanted = traffic.recorder().answered() + 100;
-        wait::until("100 more answers", DEADLINE, || {
-            (traffic.recorder().answered() >= wanted).then_some(())
-        })?;
+        traffic.wait_answered(100)?;
         let answer = apply(&gateway, &format!("\n# {number}\n"))?;
         assert_eq!(answer.code, Some(0), "{answer:?}\n{}", gateway.log_tail());
     }

@@ -12,19 +12,10 @@ use mainstay_e2e::pattern::Check;
 use mainstay_e2e::report::Report;
 use mainstay_e2e::socket::Socket;
 use mainstay_e2e::torture::{self, Adoption, Options, Sort, Ways};
-use mainstay_e2e::traffic::{Plan, Target, Traffic, Trailers};
+use mainstay_e2e::traffic::{Plan, Traffic};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Process, Slot};
 use rustix::process::Signal;
-
-/// Traffic of every kind, small enough for a test.
-const PLAN: Plan = Plan {
-    transfer_bytes: 5_000_000,
-    transfer_time: Duration::from_secs(3),
-    idle: 16,
-    idle_time: Duration::from_secs(3),
-    threads: 1,
-};
 
 /// What a test works with: both ways of accepting, under traffic.
 struct Scene {
@@ -41,23 +32,11 @@ impl Scene {
     fn with(change: fn(Setup) -> Setup) -> anyhow::Result<Self> {
         let origin = Origin::start()?;
         let gateway = Gateway::start(&change(Setup::pair_with_all(&origin, &Accept::ALL)))?;
-        let targets = Accept::ALL.map(|accept| Target {
-            name: accept.name().to_owned(),
-            http: gateway.address(&format!("web-{}", accept.name())),
-            tcp: Some(gateway.address(&format!("tunnel-{}", accept.name()))),
-            trailers: Trailers::Passed,
-        });
-        let traffic = Traffic::start(PLAN, &targets, &Luck::new(1));
+        let targets = Accept::ALL.map(|accept| gateway.target(accept));
+        let traffic = Traffic::start(Plan::SMALL, &targets, &Luck::new(1));
         let scene = Self { origin, gateway, traffic };
-        scene.wait_answered(200)?;
+        scene.traffic.wait_answered(200)?;
         Ok(scene)
-    }
-
-    /// Waits for so many more answers.
-    fn wait_answered(&self, more: u64) -> anyhow::Result<()> {
-        let wanted = self.traffic.recorder().answered() + more;
-        let answered = || (self.traffic.recorder().answered() >= wanted).then_some(());
-        Ok(wait::until(&format!("{more} more answers"), DEADLINE, answered)?)
     }
 
     fn worker(&self, role: Role) -> anyhow::Result<Process> {
@@ -69,7 +48,7 @@ impl Scene {
     }
 
     fn finish(self) -> anyhow::Result<Report> {
-        self.wait_answered(200)?;
+        self.traffic.wait_answered(200)?;
         let report = self.traffic.stop(&self.origin);
         anyhow::ensure!(report.is_clean(), "{report}\n{}", self.gateway.log_tail());
         Ok(report)
@@ -96,7 +75,7 @@ fn a_killed_worker_costs_nothing() -> anyhow::Result<()> {
                 && status.is_ready()
                 && status.is_without(&[victim.pid()])
         })?;
-        scene.wait_answered(50)?;
+        scene.traffic.wait_answered(50)?;
     }
     scene.finish()?;
     Ok(())
@@ -122,7 +101,7 @@ fn both_workers_may_die_at_once() -> anyhow::Result<()> {
         one.signal(Signal::KILL)?;
         two.signal(Signal::KILL)?;
         scene.gateway.wait_ready_without(&[one.pid(), two.pid()])?;
-        scene.wait_answered(50)?;
+        scene.traffic.wait_answered(50)?;
     }
     scene.finish()?;
     Ok(())
@@ -153,7 +132,7 @@ fn a_killed_master_costs_nothing() -> anyhow::Result<()> {
         let victim = scene.gateway.kill(Process::Master, Signal::KILL)?;
         let status = scene.gateway.wait_ready_without(&[victim.pid()])?;
         assert_eq!(status.active, Some(active), "the new master learns who serves");
-        scene.wait_answered(50)?;
+        scene.traffic.wait_answered(50)?;
     }
     scene.finish()?;
     Ok(())
@@ -224,7 +203,7 @@ fn a_process_whose_keeper_died_is_replaced() -> anyhow::Result<()> {
         let keeper = scene.gateway.keeper(process)?;
         keeper.signal(Signal::KILL)?;
         scene.gateway.wait_ready_without(&[keeper.pid()])?;
-        scene.wait_answered(50)?;
+        scene.traffic.wait_answered(50)?;
     }
     scene.finish()?;
     Ok(())
@@ -289,14 +268,11 @@ fn an_heir_with_another_configuration_confuses_nothing() -> anyhow::Result<()> {
     origin.wait_held("k", 1)?;
 
     // The one route leads to the tunnels' server from now on.
-    let generations = gateway.path().join("state/generations");
-    let text = std::fs::read_to_string(generations.join("1/gateway.toml"))?;
-    let changed = text.replace("upstream = \"web\"", "upstream = \"raw\"");
-    assert_ne!(changed, text);
-    std::fs::create_dir(generations.join("2"))?;
-    std::fs::write(generations.join("2/gateway.toml"), changed)?;
-    std::fs::remove_file(generations.join("current"))?;
-    std::os::unix::fs::symlink("2", generations.join("current"))?;
+    gateway.make_second(|first| {
+        let changed = first.replace("upstream = \"web\"", "upstream = \"raw\"");
+        assert_ne!(changed, first);
+        changed
+    })?;
     let old = gateway.active()?;
     let standby = gateway.kill(Process::Worker(old.other()), Signal::KILL)?;
     gateway.wait_ready_without(&[standby.pid()])?;

@@ -20,7 +20,7 @@ fn every_kind_of_traffic_is_content_with_a_proxy_that_does_nothing() {
     let traffic = Traffic::start(plan(), &[target], &Luck::new(1));
     let all_seen = |report: &Report| Kind::ALL.iter().all(|k| report.kinds.contains_key(k));
     let recorder = Arc::clone(traffic.recorder());
-    crate::wait::until("traffic of every kind", Duration::from_secs(50), || {
+    wait::until("traffic of every kind", Duration::from_secs(50), || {
         all_seen(&recorder.report(&origin)).then_some(())
     })
     .unwrap();
@@ -37,7 +37,7 @@ fn a_closed_idle_connection_is_noticed() {
     let traffic = Traffic::start_kinds(&[Kind::Idle], plan, &[target], &Luck::new(1));
     let recorder = Arc::clone(traffic.recorder());
     let wait = |name: &str, enough: &dyn Fn(&Report) -> bool| {
-        crate::wait::until(name, Duration::from_secs(10), || {
+        wait::until(name, Duration::from_secs(10), || {
             enough(&recorder.report(&origin)).then_some(())
         })
         .unwrap();
