@@ -5,6 +5,8 @@
 //! # Invariants
 //!
 //! 1. A message comes with exactly the descriptors that belong to it, or is refused whole.
+//! 2. Whoever is lost is looked for until found ([`Link`]).
+//! 3. A line is read whole or not at all, and has a limit ([`Lines`]).
 //!
 //! # Not here
 //!
@@ -12,11 +14,17 @@
 
 #![forbid(unsafe_code)]
 
+mod lines;
+mod link;
+
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mainstay_os::{Channel, ChannelError};
 use mainstay_wire::frame::{FrameError, MESSAGE_BYTES_MAX, Message, decode, encode};
+
+pub use lines::{Lines, LinesError};
+pub use link::Link;
 
 /// Why a message was not sent or not received.
 #[derive(Debug, thiserror::Error)]

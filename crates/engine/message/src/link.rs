@@ -1,7 +1,7 @@
-//! The ways to the master and to the supervisor, found again whenever they are lost.
+//! The way to another process, found again whenever it is lost.
 //!
-//! A master's death is seen by its pidfd, for its keeper holds its end of the channel open;
-//! the supervisor has no keeper, and the end of its channel is its end.
+//! The death of a process that has a keeper is seen by its pidfd, for the keeper holds its end
+//! of the channel open; of one that has none the end of its channel is its end.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use mainstay_os::{Channel, Interest, Pidfd, Poller};
 
 /// A connection to a process that listens in the run directory.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub struct Link {
     path: PathBuf,
     state: State,
 }
@@ -31,17 +31,17 @@ const SEARCH: std::time::Duration = std::time::Duration::from_millis(2);
 
 impl Link {
     /// A link that has yet to be made.
-    pub(crate) fn searching(path: &Path, now: Timestamp) -> Self {
+    pub fn searching(path: &Path, now: Timestamp) -> Self {
         Self { path: path.to_owned(), state: State::Searching(now) }
     }
 
     /// A link that was there from the start.
-    pub(crate) fn connected(path: &Path, channel: Channel) -> Self {
+    pub fn connected(path: &Path, channel: Channel) -> Self {
         Self { path: path.to_owned(), state: State::Connected { channel, process: None } }
     }
 
     /// The channel, while there is one.
-    pub(crate) const fn channel(&self) -> Option<&Channel> {
+    pub const fn channel(&self) -> Option<&Channel> {
         match &self.state {
             State::Connected { channel, .. } => Some(channel),
             State::Searching(_) => None,
@@ -49,7 +49,7 @@ impl Link {
     }
 
     /// Watches the channel under `token`, and the other process under `token + 1`.
-    pub(crate) fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
+    pub fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
         if let State::Connected { channel, process } = &self.state {
             poller.add(channel, token, Interest::ReadLevel)?;
             if let Some(process) = process {
@@ -60,7 +60,7 @@ impl Link {
     }
 
     /// Looks for the other process, if it is time to. True if it was found.
-    pub(crate) fn search(&mut self, now: Timestamp) -> bool {
+    pub fn search(&mut self, now: Timestamp) -> bool {
         let State::Searching(at) = self.state else { return false };
         if now < at {
             return false;
@@ -79,7 +79,7 @@ impl Link {
     }
 
     /// When to search next.
-    pub(crate) const fn search_at(&self) -> Option<Timestamp> {
+    pub const fn search_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Connected { .. } => None,
             State::Searching(at) => Some(*at),
@@ -87,7 +87,7 @@ impl Link {
     }
 
     /// Lets go of a process that is gone, and begins to search for its successor.
-    pub(crate) fn lose(&mut self, poller: &Poller, now: Timestamp) {
+    pub fn lose(&mut self, poller: &Poller, now: Timestamp) {
         if let State::Connected { channel, process } = &self.state {
             // Other holders of these sockets would keep them in the poller.
             for gone in [Some(poller.remove(channel)), process.as_ref().map(|p| poller.remove(p))] {
