@@ -8,9 +8,11 @@
 //! | [`lane`] | master | one worker thread | a pair made by the worker, its sending end given to the master |
 //! | [`estate`] | keeper | heir | `keepers/<pid>` in the run directory; the heir connects |
 //! | [`command`] | operator | master | `admin.sock` in the run directory |
+//! | [`broadcast`] | broadcast | master, workers | `broadcast.sock` in the run directory; they connect |
+//! | [`caller`] | caller | broadcast | the command channel: lines on a stream |
 //!
-//! All are `SOCK_SEQPACKET`: the kernel keeps the message boundaries. Holding the socket, in
-//! a run directory that only its owner may enter, is the authentication.
+//! All but the last are `SOCK_SEQPACKET`: the kernel keeps the message boundaries. Holding the
+//! socket, in a run directory that only its owner may enter, is the authentication.
 //!
 //! # Invariants
 //!
@@ -20,6 +22,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod broadcast;
+pub mod caller;
 pub mod command;
 pub mod control;
 pub mod estate;

@@ -4,7 +4,7 @@
 //! the master: a new master learns from the workers which of them serves. Death is seen by
 //! pidfd, not by end of file, for a keeper holds the dead side's end open.
 
-use mainstay_model::{Generation, ListenerId, Slot};
+use mainstay_model::{ListenerId, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::Message;
@@ -20,9 +20,6 @@ pub enum ToWorker {
     Serve,
     /// Be standby: stop accepting, and answer [`ToMaster::Revoked`].
     Revoke,
-    /// Serve this generation. Answered with [`ToMaster::Loaded`] or [`ToMaster::LoadRefused`];
-    /// or with [`ToMaster::Leaving`], if only a new process can.
-    Load { generation: Generation },
     /// Take nothing new, finish what is open within the limit, then exit.
     Stop { limit_ms: u64 },
 }
@@ -66,10 +63,6 @@ pub enum ToMaster {
     Revoked,
     /// It took over what another process left.
     Adopted(Adopted),
-    /// It serves this generation.
-    Loaded { generation: Generation },
-    /// It cannot, and goes on with what it served.
-    LoadRefused { generation: Generation, reason: String },
     /// It can no longer be protected (its keeper died) and asks to be replaced: it serves on
     /// until `Revoke`, then offers its connections and exits.
     Leaving,
@@ -104,7 +97,7 @@ impl Message for ToWorker {
     fn descriptors(&self) -> usize {
         match self {
             Self::Welcome { listeners } => listeners.len(),
-            Self::Serve | Self::Revoke | Self::Load { .. } | Self::Stop { .. } => 0,
+            Self::Serve | Self::Revoke | Self::Stop { .. } => 0,
         }
     }
 }
@@ -113,12 +106,7 @@ impl Message for ToMaster {
     fn descriptors(&self) -> usize {
         match self {
             Self::Hello { threads, .. } => 2 + *threads as usize,
-            Self::Ready
-            | Self::Revoked
-            | Self::Adopted(_)
-            | Self::Loaded { .. }
-            | Self::LoadRefused { .. }
-            | Self::Leaving => 0,
+            Self::Ready | Self::Revoked | Self::Adopted(_) | Self::Leaving => 0,
         }
     }
 }
