@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use crate::apply::{self, Apply};
 use crate::entry::Entry;
 pub use crate::limits::{BodyLimit, Limits, Timeouts};
 use crate::limits::{read_limits, read_timeouts};
@@ -18,8 +19,8 @@ pub use crate::upstreams::{SERVERS_MAX, Server, ServerAddress, UPSTREAMS_MAX, Up
 use crate::{host, listeners, upstreams};
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 7] =
-    ["listener", "upstream", "service", "tcp", "timeouts", "limits", "access_log"];
+pub(crate) const KEYS: [&str; 8] =
+    ["listener", "upstream", "service", "tcp", "timeouts", "limits", "access_log", "apply"];
 
 /// What a gateway serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub struct Gateway {
     pub timeouts: Timeouts,
     pub limits: Limits,
     pub access_log: AccessLog,
+    pub apply: Apply,
 }
 
 /// Where a line for each exchange goes.
@@ -51,14 +53,17 @@ pub fn parse(text: &str) -> Result<Gateway, Vec<Problem>> {
     let (listener_names, listeners) = listeners::read(&mut file);
     let (upstream_names, upstreams) = upstreams::read(&mut file);
     let mut reader = Reader::new(listener_names, upstream_names);
+    let (service_names, services) = reader.services(&mut file);
+    let apply = apply::read(&mut file, &service_names, &services);
     let gateway = Gateway {
         listeners,
         upstreams,
-        services: reader.services(&mut file),
+        services,
         tcp: reader.tcp(&mut file),
         timeouts: read_timeouts(&mut file),
         limits: read_limits(&mut file),
         access_log: read_access_log(&mut file),
+        apply,
     };
     reader.check_every_listener_is_used(&file);
     file.finish_file("host.toml", &host::KEYS);

@@ -17,8 +17,18 @@ pub use crate::scalar::Percent;
 use crate::section::Section;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 10] = [
-    "state", "run", "gateway", "nofile", "master", "worker", "pair", "restart", "metrics", "trial",
+pub(crate) const KEYS: [&str; 11] = [
+    "state",
+    "run",
+    "gateway",
+    "nofile",
+    "master",
+    "worker",
+    "broadcast",
+    "pair",
+    "restart",
+    "metrics",
+    "trial",
 ];
 
 /// Most of the machine's memory that all processes may have together.
@@ -44,6 +54,10 @@ const NOFILE: u64 = 262_144;
 /// The most that the kernel takes (`fs.nr_open` can be no more).
 const NOFILES: RangeInclusive<u64> = 256..=1_073_741_816;
 
+/// Where the command channel is, if nothing else is said.
+const COMMAND_CHANNEL: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 41114);
+
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 /// A thread that is merely busy must never look as if it hung.
 const HANG_TIMEOUTS: RangeInclusive<Duration> =
@@ -64,6 +78,7 @@ pub struct Host {
     pub master: Master,
     /// By slot; both have the same number of threads.
     pub workers: [Worker; 2],
+    pub broadcast: Broadcast,
     pub pair: Pair,
     pub restart: Restart,
     /// None: no metrics.
@@ -92,6 +107,22 @@ pub struct Worker {
     pub threads: usize,
     /// Thread `i` is pinned to `cpus[i % cpus.len()]`; empty: not pinned.
     pub cpus: Vec<usize>,
+}
+
+/// Where broadcast is reached, beside the Unix sockets in the run directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broadcast {
+    /// The command channel.
+    pub command: LocalAddress,
+}
+
+/// An address of this machine alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalAddress {
+    /// The Unix socket is enough.
+    Unix,
+    /// A loopback address.
+    Tcp(SocketAddr),
 }
 
 /// How the two workers stand in for each other.
@@ -133,6 +164,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let gateway = read_path(&mut file, "gateway", usize::MAX);
     let nofile = file.integer("nofile", NOFILE, &NOFILES);
     let (master, workers) = read_processes(&mut file);
+    let broadcast = read_broadcast(&mut file);
     let pair = read_pair(&mut file);
     let restart = read_restart(&mut file);
     let metrics = read_metrics(&mut file);
@@ -145,6 +177,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         nofile,
         master,
         workers,
+        broadcast,
         pair,
         restart,
         metrics,
@@ -252,6 +285,34 @@ fn check_threads(file: &Section<'_>, [one, two]: &[WorkerFile; 2]) {
             two.get_ref()
         );
         file.problems().add(two.span(), sentence);
+    }
+}
+
+fn read_broadcast(file: &mut Section<'_>) -> Broadcast {
+    let mut section = file.table("broadcast", "[broadcast]");
+    let command = read_local(&mut section, "command", COMMAND_CHANNEL);
+    section.finish();
+    Broadcast { command }
+}
+
+/// `"unix"`, or an address that no other machine reaches.
+fn read_local(section: &mut Section<'_>, key: &'static str, default: SocketAddr) -> LocalAddress {
+    let Some(text) = section.optional(key).and_then(Entry::text) else {
+        return LocalAddress::Tcp(default);
+    };
+    match text.get_ref().as_ref() {
+        "unix" => LocalAddress::Unix,
+        address => match address.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => LocalAddress::Tcp(address),
+            Ok(_) | Err(_) => {
+                let sentence = format!(
+                    "{key:?} must be \"unix\" or a loopback address such as {default:?}, not {address:?}",
+                    default = default.to_string()
+                );
+                section.problems().add(text.span(), sentence);
+                LocalAddress::Unix
+            }
+        },
     }
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `host.toml` | supervisor, master, workers, `status` | [`host`] |
 //! | `gateway.toml`, listeners only | supervisor, master | [`listeners`] |
+//! | `gateway.toml`, the watch after an apply | master | [`apply`] |
 //! | `gateway.toml`, the whole | workers, `check` | [`gateway`] |
 //!
 //! ```text
@@ -30,6 +31,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod apply;
 pub mod gateway;
 pub mod host;
 pub mod kind;

@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         Self { listeners, upstreams, uses, uses_known: UsesKnown::All, hosts: BTreeMap::new() }
     }
 
-    pub(crate) fn services(&mut self, file: &mut Section<'a>) -> Vec<Service> {
+    pub(crate) fn services(&mut self, file: &mut Section<'a>) -> (Names<'a>, Vec<Service>) {
         let mut names = Names::new("service");
         let mut services = Vec::new();
         for mut section in file.tables("service", "[[service]]").unwrap_or_default() {
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
             section.finish();
             services.push(Service { name, listeners, hosts, routes });
         }
-        services
+        (names, services)
     }
 
     pub(crate) fn tcp(&mut self, file: &mut Section<'a>) -> Vec<Tcp> {

@@ -79,6 +79,14 @@ fn every_default() {
             pipes: 64,
         },
         access_log: AccessLog::File(PathBuf::from("access.log")),
+        apply: Apply {
+            watch: apply::Watch {
+                confirm: seconds(10),
+                failures: host::Percent::new(5),
+                failures_least: 20,
+            },
+            probes: Vec::new(),
+        },
     };
     assert_eq!(gateway, expected);
 }

@@ -22,6 +22,7 @@ fn every_default() {
         nofile: 262_144,
         master: Master { memory: Percent::new(10) },
         workers: [worker.clone(), worker],
+        broadcast: Broadcast { command: LocalAddress::Tcp(([127, 0, 0, 1], 41114).into()) },
         pair: Pair {
             hold_timeout: Duration::from_secs(5),
             hang_timeout: Duration::from_secs(1),
