@@ -32,9 +32,11 @@ mod apply;
 mod event;
 mod lease;
 mod select;
+mod watch;
 mod worker;
 
-pub use apply::{Apply, ApplyEffect, ApplyEvent, Outcome, PART_MAX};
+pub use apply::{Apply, ApplyEffect, ApplyEvent, Cause as ApplyCause, Part as ApplyPart};
 pub use event::{Cause, Effect, Event, Living, Report, Route};
 pub use lease::{FIRST_WORD_MAX, Lease, Limits};
 pub use select::{Health, Pair, Selection};
+pub use watch::{Answers, Judgement, Watch, WatchLimits};

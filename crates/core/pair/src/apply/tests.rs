@@ -3,85 +3,82 @@
 use mainstay_model::Slot::{One, Two};
 use proptest::prelude::*;
 
-use super::ApplyEffect::{Answer, BringBack, Discard, Load, MakeCurrent, Swap};
-use super::ApplyEvent::{Active, Died, Loaded, Refused, Tick};
+use super::ApplyEffect::{Activate, AnswerChain, End, MakeCurrent, Watch};
+use super::ApplyEvent::{Active, ChainDone, ChainFailed, ChainLost, Hurt, Tick, Turn};
 use super::*;
 
+const CONFIRM: Duration = Duration::from_secs(3);
+
+/// A tick after a long time, and one after a second.
 const SECOND: Duration = Duration::from_secs(1);
 
-fn generation() -> Generation {
-    Generation::FIRST.next()
-}
-
-/// Everything that the master is told to do when this happens, one second after the other, to
-/// an apply whose standby is worker two.
-fn told(events: &[ApplyEvent]) -> (Option<Apply>, Vec<ApplyEffect>) {
+/// Everything that the master is told to do when this happens, one second after the other.
+/// `None` is a time so long that whatever is awaited is late.
+fn told(events: &[Option<ApplyEvent>]) -> (Option<Apply>, Vec<ApplyEffect>) {
     let mut now = Timestamp::default();
-    let (apply, first) = Apply::begin(now, generation(), Two);
-    let (mut apply, mut effects) = (Some(apply), vec![first]);
+    let mut apply = Some(Apply::begin(now, Generation::FIRST.next(), CONFIRM));
+    let mut effects = Vec::new();
     for event in events {
-        now = now + SECOND;
         let Some(running) = apply else { break };
-        let (next, more) = running.step(now, *event);
+        now = if event.is_some() { now + SECOND } else { running.wake_at() };
+        let (next, more) = running.step(now, event.unwrap_or(Tick));
         apply = next;
         effects.extend(more);
     }
     (apply, effects)
 }
 
+const LATE: Option<ApplyEvent> = None;
+const TURN: Option<ApplyEvent> = Some(Turn { first: Two });
+const SWAPPED: Option<ApplyEvent> = Some(Active(Two));
+const BACK: Option<ApplyEvent> = Some(Active(One));
+
 #[test]
-fn the_standby_is_first_and_the_former_active_follows() {
-    let generation = generation();
-    let (apply, effects) = told(&[Active(One), Loaded(Two), Active(One), Active(Two), Loaded(One)]);
-    assert_eq!(apply, None);
-    let load = |slot| Load { slot, generation };
-    let end = Answer(Outcome::Applied(generation));
-    assert_eq!(effects, [load(Two), Swap, MakeCurrent(generation), load(One), end]);
+fn it_is_current_when_the_watch_is_over() {
+    let (apply, effects) = told(&[BACK, TURN, BACK, SWAPPED, SWAPPED, Some(Tick), LATE]);
+    assert_eq!(apply.unwrap().part(), Part::Following);
+    assert_eq!(effects, [Activate(Two), Watch, MakeCurrent, AnswerChain(Ok(()))]);
+    for end in [Some(ChainDone), Some(ChainFailed), Some(ChainLost), LATE] {
+        let (apply, effects) = told(&[TURN, SWAPPED, LATE, end]);
+        assert_eq!((apply, effects.last()), (None, Some(&End(Ok(())))), "{end:?}");
+    }
 }
 
 #[test]
-fn whatever_goes_wrong_before_the_swap_goes_back() {
-    for (events, outcome) in [
-        (&[Refused(Two)][..], Outcome::Refused),
-        (&[Died(Two)], Outcome::Died(Two)),
-        (&[Loaded(Two), Died(Two)], Outcome::Died(Two)),
-        (&[Tick; 10], Outcome::NotLoaded),
-        (
-            &[Loaded(Two), Tick, Tick, Tick, Tick, Tick, Tick, Tick, Tick, Tick, Tick],
-            Outcome::NotSwapped,
-        ),
+fn whatever_goes_wrong_goes_back() {
+    let back = Activate(One);
+    for (events, cause, effects) in [
+        (&[Some(ChainFailed)][..], Cause::Chain, &[][..]),
+        (&[Some(ChainLost)], Cause::BroadcastGone, &[]),
+        (&[LATE], Cause::ChainLate, &[]),
+        (&[TURN, LATE, BACK, Some(ChainFailed)], Cause::NotSwapped, &[back]),
+        (&[TURN, Some(ChainLost), BACK], Cause::BroadcastGone, &[back]),
+        (&[TURN, SWAPPED, Some(Hurt), BACK, Some(ChainFailed)], Cause::Hurt, &[back]),
+        (&[TURN, SWAPPED, Some(Hurt), BACK, LATE], Cause::Hurt, &[back]),
+        // There is nobody to go back to.
+        (&[TURN, SWAPPED, Some(Hurt), LATE, Some(ChainFailed)], Cause::Hurt, &[back]),
+        (&[TURN, SWAPPED, Some(ChainLost), BACK], Cause::BroadcastGone, &[back]),
+        (&[TURN, SWAPPED, BACK, Some(ChainFailed)], Cause::FirstGone, &[]),
     ] {
-        let (apply, effects) = told(events);
-        assert_eq!(apply, None, "{events:?}");
-        assert!(effects.ends_with(&[Discard, BringBack(Two), Answer(outcome)]), "{effects:?}");
+        let (apply, told) = told(events);
+        assert_eq!((apply, told.last()), (None, Some(&End(Err(cause)))), "{events:?}");
+        assert!(effects.iter().all(|effect| told.contains(effect)), "{events:?}: {told:?}");
+        assert!(!told.contains(&MakeCurrent), "{events:?}");
     }
 }
 
-#[test]
-fn a_failover_is_as_good_as_a_swap() {
-    let (_, effects) = told(&[Died(One), Active(Two), Loaded(Two), Active(Two)]);
-    assert!(effects.contains(&MakeCurrent(generation())), "{effects:?}");
-}
-
-#[test]
-fn a_former_active_that_is_gone_does_not_hold_it_up() {
-    for last in [&[Died(One)][..], &[Refused(One)], &[Tick; 10]] {
-        let events = [&[Loaded(Two), Active(Two)], last].concat();
-        let (apply, effects) = told(&events);
-        let end = Answer(Outcome::Applied(generation()));
-        assert_eq!((apply, effects.last()), (None, Some(&end)), "{last:?}");
-    }
-}
-
-fn event() -> impl Strategy<Value = ApplyEvent> {
-    let slot = prop_oneof![Just(One), Just(Two)];
-    (slot, 0..5).prop_map(|(slot, kind)| match kind {
-        0 => Loaded(slot),
-        1 => Refused(slot),
-        2 => Died(slot),
-        3 => Active(slot),
-        _ => Tick,
-    })
+fn event() -> impl Strategy<Value = Option<ApplyEvent>> {
+    prop_oneof![
+        2 => Just(TURN),
+        3 => Just(SWAPPED),
+        2 => Just(BACK),
+        1 => Just(Some(Hurt)),
+        1 => Just(Some(ChainDone)),
+        1 => Just(Some(ChainFailed)),
+        1 => Just(Some(ChainLost)),
+        2 => Just(Some(Tick)),
+        2 => Just(LATE),
+    ]
 }
 
 proptest! {
@@ -89,18 +86,26 @@ proptest! {
     #[test]
     fn an_apply_ends_as_it_says(events in prop::collection::vec(event(), 0..40)) {
         let (apply, effects) = told(&events);
-        let answers = effects.iter().filter(|effect| matches!(effect, Answer(_))).count();
-        prop_assert_eq!(answers, usize::from(apply.is_none()));
-        let is_current = effects.contains(&MakeCurrent(generation()));
-        prop_assert!(!(is_current && effects.contains(&Discard)), "{:?}", effects);
-        if let Some(Answer(outcome)) = effects.last() {
-            prop_assert_eq!(matches!(outcome, Outcome::Applied(_)), is_current);
+        let ends = effects.iter().filter(|effect| matches!(effect, End(_))).count();
+        prop_assert_eq!(ends, usize::from(apply.is_none()));
+        let is_current = effects.contains(&MakeCurrent);
+        if let Some(End(outcome)) = effects.last() {
+            prop_assert_eq!(outcome.is_ok(), is_current);
         }
         if is_current {
-            // Only after the standby had loaded it and was active.
-            let loaded = events.iter().position(|event| *event == Loaded(Two));
-            let active = events.iter().rposition(|event| *event == Active(Two));
-            prop_assert!(loaded.is_some() && loaded < active, "{:?}", events);
+            // It was watched, as the last thing before.
+            let watched = effects.iter().position(|effect| *effect == Watch);
+            let current = effects.iter().position(|effect| *effect == MakeCurrent);
+            prop_assert!(watched.is_some() && watched < current, "{:?}", effects);
         }
+        let answers = effects.iter().filter(|effect| matches!(effect, AnswerChain(_))).count();
+        prop_assert!(answers <= 1, "{:?}", effects);
+    }
+
+    /// Whatever happened before, it ends by time alone.
+    #[test]
+    fn an_apply_ends(events in prop::collection::vec(event(), 0..40)) {
+        let events = [&events[..], &[LATE; 5]].concat();
+        prop_assert_eq!(told(&events).0, None);
     }
 }
