@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         // The gateway, outermost process first.
         Role::Run(options) => mainstay_supervisor::run(&options).map(|()| ExitCode::SUCCESS),
         Role::Master(options) => mainstay_master::run(&options).map(|()| ExitCode::SUCCESS),
+        Role::Broadcast(options) => mainstay_broadcast::run(&options).map(|()| ExitCode::SUCCESS),
         Role::Worker(options) => mainstay_worker::run(&options.into()).map(|()| ExitCode::SUCCESS),
         // The operator.
         Role::Check(options) => mainstay_ctl::check(&options),

@@ -1,7 +1,7 @@
 //! The roles of the binary, and what each is told on its command line.
 //!
-//! The list is the list of processes, and of what an operator can ask. `master` and `worker`
-//! are started by the supervisor alone and are left out of the help.
+//! The list is the list of processes, and of what an operator can ask. `master`, `broadcast`
+//! and `worker` are started by the supervisor alone and are left out of the help.
 
 use std::path::PathBuf;
 
@@ -32,6 +32,9 @@ pub(crate) enum Role {
     /// Decide which worker serves
     #[command(hide = true)]
     Master(mainstay_master::Options),
+    /// Fan orders out to every process
+    #[command(hide = true)]
+    Broadcast(mainstay_broadcast::Options),
     /// Serve connections
     #[command(hide = true)]
     Worker(WorkerOptions),
@@ -61,6 +64,7 @@ impl Role {
         match self {
             Self::Run(_) => Process::Supervisor.to_string(),
             Self::Master(_) => Process::Master.to_string(),
+            Self::Broadcast(_) => Process::Broadcast.to_string(),
             Self::Worker(options) => Process::Worker(options.slot.into()).to_string(),
             Self::Check(_) => "check".to_owned(),
             Self::Apply(_) => "apply".to_owned(),

@@ -12,19 +12,24 @@ use crate::Slot;
 pub enum Process {
     Supervisor,
     Master,
+    Broadcast,
     Worker(Slot),
 }
 
 impl Process {
     /// Every process that the supervisor starts, in start order.
-    pub const SUPERVISED: [Self; 3] =
-        [Self::Master, Self::Worker(Slot::One), Self::Worker(Slot::Two)];
+    pub const SUPERVISED: [Self; 4] =
+        [Self::Master, Self::Broadcast, Self::Worker(Slot::One), Self::Worker(Slot::Two)];
+
+    /// Those that hold connections, and have a keeper that outlives them.
+    pub const KEPT: [Self; 3] = [Self::Master, Self::Worker(Slot::One), Self::Worker(Slot::Two)];
 
     /// The name of its files in the run directory: `worker-one`.
     pub const fn file_stem(self) -> &'static str {
         match self {
             Self::Supervisor => "supervisor",
             Self::Master => "master",
+            Self::Broadcast => "broadcast",
             Self::Worker(Slot::One) => "worker-one",
             Self::Worker(Slot::Two) => "worker-two",
         }
@@ -36,6 +41,7 @@ impl fmt::Display for Process {
         f.write_str(match self {
             Self::Supervisor => "supervisor",
             Self::Master => "master",
+            Self::Broadcast => "broadcast",
             Self::Worker(Slot::One) => "worker one",
             Self::Worker(Slot::Two) => "worker two",
         })

@@ -1,12 +1,12 @@
 //! Which processes the supervisor starts, in which order, and who needs whom.
 //!
 //! ```text
-//!   supervisor ─▶ master ─▶ worker one
-//!                        └▶ worker two
+//!   supervisor ─▶ master ─▶ broadcast ─▶ worker one
+//!                                     └▶ worker two
 //! ```
 //!
-//! "Needs" is for the start only. A worker whose master died goes on serving and waits for
-//! the next, so nothing is ever stopped because something else did.
+//! "Needs" is for the start only. A worker whose master or broadcast died goes on serving and
+//! waits for the next, so nothing is ever stopped because something else did.
 
 use mainstay_model::{Process, Slot};
 
@@ -15,19 +15,21 @@ pub const fn needs(process: Process) -> Option<Process> {
     match process {
         Process::Supervisor => None,
         Process::Master => Some(Process::Supervisor),
-        Process::Worker(_) => Some(Process::Master),
+        Process::Broadcast => Some(Process::Master),
+        // Who is logged in, it hears there before it serves.
+        Process::Worker(_) => Some(Process::Broadcast),
     }
 }
 
 /// Every process that the supervisor starts, each after what it needs.
-pub const fn start_order() -> [Process; 3] {
+pub const fn start_order() -> [Process; 4] {
     Process::SUPERVISED
 }
 
 /// The order in which they are asked to end: the other way round, so that a worker that
 /// drains still has a master to hand over to it.
-pub const fn stop_order() -> [Process; 3] {
-    [Process::Worker(Slot::Two), Process::Worker(Slot::One), Process::Master]
+pub const fn stop_order() -> [Process; 4] {
+    [Process::Worker(Slot::Two), Process::Worker(Slot::One), Process::Broadcast, Process::Master]
 }
 
 #[cfg(test)]

@@ -1,86 +1,177 @@
-//! Applies: an operator's configuration on its way into service.
+//! Applies: a configuration on its way into service.
 //!
-//! The order of things is decided by [`mainstay_pair::Apply`]; here it is performed, and whoever
-//! asked gets one answer. A master that dies in the middle leaves a staged generation that its
-//! successor throws away, unless it had become current.
+//! The order of things is decided by [`mainstay_pair::Apply`] and, for all processes together,
+//! by broadcast; here the master's part is performed, and whoever asked gets one answer. A
+//! master that dies in the middle leaves a staged generation that its successor throws away,
+//! unless it had become current; then whoever serves another one is told to follow.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use mainstay_config::{TEXT_BYTES_MAX, listeners};
+use mainstay_config::{Problem, TEXT_BYTES_MAX, apply, listeners};
 use mainstay_generations::Generations;
+use mainstay_ledger::Counter;
 use mainstay_message::send;
-use mainstay_model::{Chain, Generation, Slot};
+use mainstay_model::{Chain, Generation, Slot, Timestamp};
 use mainstay_os::{Channel, now};
-use mainstay_pair::{Apply, ApplyEffect, ApplyEvent, Event, Health, Lease, Outcome};
+use mainstay_pair::{
+    Answers, Apply, ApplyCause, ApplyEffect, ApplyEvent, ApplyPart, Event, Health, Judgement,
+    Lease, Watch, WatchLimits,
+};
+use mainstay_wire::broadcast::{Answer, Order, ToBroadcast};
 use mainstay_wire::command::Reply;
-use mainstay_wire::pair::ToWorker;
 use tracing::{debug, error, info, warn};
 
 use crate::turn::Master;
+
+/// How often a worker that was just made active is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// An apply and who asked for it.
 #[derive(Debug)]
 pub(crate) struct Applying {
     pub(crate) apply: Apply,
-    operator: Channel,
-    /// What the standby said against it.
+    asker: Asker,
+    /// The chain's question to us.
+    question: Option<u64>,
+    limits: WatchLimits,
+    watch: Option<Watch>,
+    /// Why it comes to nothing, as soon as somebody has said so.
     reason: Option<String>,
+}
+
+/// Who is told what came of it.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    Operator(Channel),
+    /// Somebody at the command channel, through broadcast.
+    Ticket(u64),
+}
+
+impl Applying {
+    /// When it wants to be looked at.
+    pub(crate) fn wake_at(&self, now: Timestamp) -> Timestamp {
+        match self.watch {
+            Some(_) => self.apply.wake_at().min(now + WATCH_INTERVAL),
+            None => self.apply.wake_at(),
+        }
+    }
 }
 
 impl Master {
     /// Begins to put a configuration into service. Whoever asked is answered now if that cannot
     /// begin, and at its end otherwise.
     pub(crate) fn begin_apply(&mut self, operator: Channel, file: OwnedFd) -> anyhow::Result<()> {
+        let asker = Asker::Operator(operator);
         match self.stage(file) {
-            Ok((generation, standby)) => {
-                info!(%generation, "apply begins");
-                let (apply, first) = Apply::begin(now(), generation, standby);
-                self.applying = Some(Applying { apply, operator, reason: None });
-                self.perform_apply(vec![first])
-            }
-            Err(error) => {
-                let reason = Chain(error.as_ref()).to_string();
-                warn!(reason, "apply refused");
-                answer(&operator, &Reply::Refused { reason });
-                Ok(())
-            }
+            Ok((generation, watch)) => self.begin(asker, generation, watch),
+            Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
         }
     }
 
-    /// Everything that can be found wrong before any process has to do with it.
-    fn stage(&self, file: OwnedFd) -> anyhow::Result<(Generation, Slot)> {
+    /// Begins to put a generation into service that is kept.
+    pub(crate) fn apply_kept(
+        &mut self,
+        asker: Asker,
+        generation: Generation,
+    ) -> anyhow::Result<()> {
+        let generations = Generations::of(&self.settings.host.state);
+        let check = || -> anyhow::Result<apply::Watch> {
+            self.may_begin()?;
+            let file = generations.file(generation);
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("there is no generation {generation}"))?;
+            self.check(&text)
+        };
+        match check() {
+            Ok(watch) => self.begin(asker, generation, watch),
+            Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        asker: Asker,
+        generation: Generation,
+        watch: apply::Watch,
+    ) -> anyhow::Result<()> {
+        let confirm = watch.confirm;
+        let limits =
+            WatchLimits { failed_percent: watch.failures.percent(), least: watch.failures_least };
+        info!(%generation, confirm_ms = confirm.as_millis(), "apply begins");
+        let apply = Apply::begin(now(), generation, confirm);
+        self.applying =
+            Some(Applying { apply, asker, question: None, limits, watch: None, reason: None });
+        let confirm_ms = u64::try_from(confirm.as_millis()).unwrap_or(u64::MAX);
+        self.tell_broadcast(&ToBroadcast::Chain { order: Order::Apply { generation, confirm_ms } })
+    }
+
+    /// What must be so before anything can be applied.
+    fn may_begin(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.applying.is_none(), "another apply is under way");
         anyhow::ensure!(!self.phase.is_stopping(), "the gateway ends");
+        anyhow::ensure!(
+            self.broadcast.channel().is_some(),
+            "broadcast, which carries it to the workers, is not there"
+        );
+        Ok(())
+    }
+
+    /// Everything that can be found wrong before any process has to do with it.
+    fn stage(&self, file: OwnedFd) -> anyhow::Result<(Generation, apply::Watch)> {
+        self.may_begin()?;
         let text = read(file)?;
-        let found = listeners::parse(&text).map_err(|problems| {
+        let watch = self.check(&text)?;
+        let generations = Generations::of(&self.settings.host.state);
+        generations.discard_staged()?;
+        Ok((generations.stage(&text)?, watch))
+    }
+
+    /// What the master can find wrong with a configuration, and how it is to be watched.
+    fn check(&self, text: &str) -> anyhow::Result<apply::Watch> {
+        let located = |problems: Vec<Problem>| {
             let lines: Vec<String> = problems
                 .iter()
-                .map(|problem| problem.locate("gateway.toml".as_ref(), &text))
+                .map(|problem| problem.locate("gateway.toml".as_ref(), text))
                 .collect();
             anyhow::anyhow!("{}", lines.join("\n"))
-        })?;
+        };
+        let found = listeners::parse(text).map_err(located)?;
         let names: Vec<&String> = found.iter().map(|listener| &listener.name).collect();
         anyhow::ensure!(
             names.len() == self.settings.listeners.len()
                 && names.iter().all(|&name| self.settings.listeners.contains_key(name)),
             "the listeners of a gateway that runs cannot be changed"
         );
-        let standby = self.lease.as_ref().and_then(Lease::holder).map(Slot::other);
-        let ready = |slot: &Slot| {
-            self.lease.as_ref().is_some_and(|lease| lease.health(*slot) == Health::Ready)
-        };
-        let standby = standby.filter(ready).context("no standby is ready to serve it first")?;
-        let generations = Generations::of(&self.settings.host.state);
-        generations.discard_staged()?;
-        Ok((generations.stage(&text)?, standby))
+        apply::parse_watch(text).map_err(located)
     }
 
-    /// What an apply that is under way puts into service.
-    pub(crate) fn applied_generation(&self) -> Option<Generation> {
-        self.applying.as_ref().map(|applying| applying.apply.generation())
+    /// The chain has come to us: the worker before us has the generation.
+    pub(crate) fn have_turn(&mut self, number: u64, generation: Generation) -> anyhow::Result<()> {
+        let first = Slot::ALL.into_iter().find(|&slot| {
+            let spoken = self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
+            spoken.is_some_and(|spoken| spoken.ledger.configuration() == generation.number())
+        });
+        match (&mut self.applying, first) {
+            (Some(applying), Some(first)) if applying.apply.generation() == generation => {
+                applying.question = Some(number);
+                self.step_apply(ApplyEvent::Turn { first })
+            }
+            (Some(_) | None, _) => {
+                let reason = format!("it does not put generation {generation} into service");
+                self.answer_broadcast(number, Answer::Refused { reason })
+            }
+        }
+    }
+
+    /// Somebody has said why an apply comes to nothing: the first word counts.
+    pub(crate) fn note_reason(&mut self, reason: String) {
+        if let Some(applying) = &mut self.applying {
+            applying.reason.get_or_insert(reason);
+        }
     }
 
     /// Something happened that an apply may wait for.
@@ -90,74 +181,170 @@ impl Master {
         if let Some(apply) = apply {
             applying.apply = apply;
         }
-        self.perform_apply(effects)
-    }
-
-    /// A worker said that it cannot serve a generation.
-    pub(crate) fn refuse_apply(&mut self, slot: Slot, reason: &str) -> anyhow::Result<()> {
-        if let Some(applying) = &mut self.applying {
-            applying.reason = Some(reason.to_owned());
+        if !matches!(applying.apply.part(), ApplyPart::Watching { .. }) {
+            applying.watch = None;
         }
-        self.step_apply(ApplyEvent::Refused(slot))
-    }
-
-    fn perform_apply(&mut self, effects: Vec<ApplyEffect>) -> anyhow::Result<()> {
-        let generations = Generations::of(&self.settings.host.state);
         for effect in effects {
-            match effect {
-                ApplyEffect::Load { slot, generation } => {
-                    self.tell(slot, &ToWorker::Load { generation })?;
-                }
-                ApplyEffect::Swap => self.swap_to_first()?,
-                ApplyEffect::MakeCurrent(generation) => {
-                    generations.make_current(generation)?;
-                    self.generation = generation;
-                    info!(%generation, "generation is current");
-                }
-                ApplyEffect::Discard => generations.discard_staged()?,
-                ApplyEffect::BringBack(slot) => {
-                    let generation = self.generation;
-                    self.tell(slot, &ToWorker::Load { generation })?;
-                }
-                ApplyEffect::Answer(outcome) => self.end_apply(outcome),
-            }
+            self.perform_apply(effect)?;
         }
         Ok(())
     }
 
-    /// Makes the worker that has it active, unless a failover has done so already.
-    fn swap_to_first(&mut self) -> anyhow::Result<()> {
-        let first = self.applying.as_ref().map(|applying| applying.apply.first());
-        match self.lease.as_ref().and_then(Lease::holder) {
-            Some(holder) if Some(holder) == first => self.step_apply(ApplyEvent::Active(holder)),
-            Some(_) | None => self.step(Event::SwapRequested),
+    fn perform_apply(&mut self, effect: ApplyEffect) -> anyhow::Result<()> {
+        match effect {
+            ApplyEffect::Activate(slot) => self.activate(slot),
+            ApplyEffect::Watch => {
+                self.begin_watch();
+                Ok(())
+            }
+            ApplyEffect::MakeCurrent => self.make_current(),
+            ApplyEffect::AnswerChain(result) => {
+                let question = self.applying.as_mut().and_then(|applying| applying.question.take());
+                let Some(number) = question else { return Ok(()) };
+                let answer = match result {
+                    Ok(()) => Answer::DONE,
+                    Err(cause) => Answer::Refused { reason: self.reason(cause) },
+                };
+                self.answer_broadcast(number, answer)
+            }
+            ApplyEffect::End(result) => self.end_apply(result),
         }
     }
 
-    fn end_apply(&mut self, outcome: Outcome) {
-        let Some(applying) = self.applying.take() else { return };
-        let reason = match outcome {
-            Outcome::Applied(generation) => {
-                info!(%generation, "applied");
-                answer(&applying.operator, &Reply::Applied { generation });
-                return;
-            }
-            Outcome::Refused => {
-                applying.reason.unwrap_or_else(|| "the standby cannot serve it".to_owned())
-            }
-            Outcome::Died(slot) => format!("worker {slot}, which was to serve it first, died"),
-            Outcome::NotLoaded => "the standby took too long to load it".to_owned(),
-            Outcome::NotSwapped => "active and standby did not change places in time".to_owned(),
-        };
-        error!(reason, "apply undone");
-        answer(&applying.operator, &Reply::Refused { reason });
+    /// Makes a worker active, unless it is already.
+    fn activate(&mut self, slot: Slot) -> anyhow::Result<()> {
+        match self.lease.as_ref().and_then(Lease::holder) {
+            Some(holder) if holder == slot => self.step_apply(ApplyEvent::Active(slot)),
+            Some(_) if self.health(slot) == Health::Ready => self.step(Event::SwapRequested),
+            // It is waited for, up to the limit.
+            Some(_) | None => Ok(()),
+        }
     }
-}
 
-/// An operator that is gone reads the log.
-fn answer(operator: &Channel, reply: &Reply) {
-    if let Err(error) = send(operator, reply, &[]) {
-        debug!(error = %Chain(&error), "cannot answer an operator");
+    fn begin_watch(&mut self) {
+        let Some(applying) = &self.applying else { return };
+        let ApplyPart::Watching { first } = applying.apply.part() else { return };
+        let before = self.answers(first.other()).since(self.answered_before);
+        let limits = applying.limits;
+        info!(slot = %first, "watching what serves now");
+        let watch = Watch::begin(limits, before, self.answers(first));
+        if let Some(applying) = &mut self.applying {
+            applying.watch = Some(watch);
+        }
+    }
+
+    /// Looks how clients fare under what is being watched.
+    pub(crate) fn look_at_watch(&mut self) -> anyhow::Result<()> {
+        let Some(Applying { apply, watch: Some(watch), .. }) = &self.applying else {
+            return Ok(());
+        };
+        let ApplyPart::Watching { first } = apply.part() else { return Ok(()) };
+        match watch.judge(self.answers(first)) {
+            Judgement::Well => Ok(()),
+            Judgement::Hurt { failed, all } => {
+                warn!(slot = %first, failed, all, "requests fail under the new generation");
+                self.note_reason(format!("{failed} of {all} requests failed after the swap"));
+                self.step_apply(ApplyEvent::Hurt)
+            }
+        }
+    }
+
+    /// What a worker has answered since it started.
+    fn answers(&self, slot: Slot) -> Answers {
+        let spoken = self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
+        let Some(spoken) = spoken else { return Answers::default() };
+        Answers {
+            all: spoken.ledger.totals().requests,
+            failed: spoken.ledger.counter(Counter::Responses5xx),
+        }
+    }
+
+    /// Notes, now and then, how much was answered: the time before a swap is counted from there.
+    pub(crate) fn note_answered(&mut self) {
+        if self.applying.is_none()
+            && let Some(slot) = self.active()
+        {
+            self.answered_before = self.answers(slot);
+        }
+    }
+
+    fn make_current(&mut self) -> anyhow::Result<()> {
+        let Some(generation) = self.applied_generation() else { return Ok(()) };
+        Generations::of(&self.settings.host.state).make_current(generation)?;
+        self.generation = generation;
+        info!(%generation, "generation is current");
+        self.tell_decisions()
+    }
+
+    fn applied_generation(&self) -> Option<Generation> {
+        self.applying.as_ref().map(|applying| applying.apply.generation())
+    }
+
+    fn reason(&self, cause: ApplyCause) -> String {
+        let said = self.applying.as_ref().and_then(|applying| applying.reason.clone());
+        said.unwrap_or_else(|| {
+            match cause {
+                ApplyCause::Chain => "not every process could serve it",
+                ApplyCause::NotSwapped => "active and standby did not change places in time",
+                ApplyCause::Hurt => "requests failed after the swap",
+                ApplyCause::FirstGone => "the worker that served it first went down",
+                ApplyCause::BroadcastGone => "broadcast, which carries it to the workers, died",
+                ApplyCause::ChainLate => "the workers took too long",
+            }
+            .to_owned()
+        })
+    }
+
+    fn end_apply(&mut self, result: Result<(), ApplyCause>) -> anyhow::Result<()> {
+        let reason = result.map_err(|cause| self.reason(cause));
+        let Some(applying) = self.applying.take() else { return Ok(()) };
+        let generation = applying.apply.generation();
+        match reason {
+            Ok(()) => {
+                info!(%generation, "applied");
+                self.tell_asker(&applying.asker, Ok(generation))
+            }
+            Err(reason) => {
+                Generations::of(&self.settings.host.state).discard_staged()?;
+                error!(%generation, reason, "apply undone");
+                self.tell_asker(&applying.asker, Err(reason))
+            }
+        }
+    }
+
+    fn refuse(&mut self, asker: &Asker, reason: String) -> anyhow::Result<()> {
+        warn!(reason, "apply refused");
+        self.tell_asker(asker, Err(reason))
+    }
+
+    fn tell_asker(
+        &mut self,
+        asker: &Asker,
+        result: Result<Generation, String>,
+    ) -> anyhow::Result<()> {
+        match asker {
+            Asker::Operator(operator) => {
+                let reply = match result {
+                    Ok(generation) => Reply::Applied { generation },
+                    Err(reason) => Reply::Refused { reason },
+                };
+                // One that is gone reads the log.
+                if let Err(error) = send(operator, &reply, &[]) {
+                    debug!(error = %Chain(&error), "cannot answer an operator");
+                }
+                Ok(())
+            }
+            Asker::Ticket(ticket) => {
+                let answer = match result {
+                    Ok(generation) => {
+                        let sentence = format!("generation {generation} is in service");
+                        Answer::Done { sentence }
+                    }
+                    Err(reason) => Answer::Refused { reason },
+                };
+                self.tell_broadcast(&ToBroadcast::Settled { ticket: *ticket, answer })
+            }
+        }
     }
 }
 

@@ -8,10 +8,10 @@ use mainstay_ledger::Observer;
 use mainstay_message::{receive, send};
 use mainstay_model::{Chain, Slot, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Event as OsEvent, Pidfd, SharedFile, now};
-use mainstay_pair::{ApplyEvent, Event, Lease, Limits};
+use mainstay_pair::{Event, Lease, Limits};
 use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::pulse::Pulse;
 use crate::token::Token;
@@ -169,8 +169,7 @@ impl Master {
             ToMaster::Ready => {
                 worker.announce(Announced::Ready);
                 info!(%slot, pid, "worker is ready");
-                self.step(Event::Ready(slot))?;
-                self.bring_up_to_date(slot)
+                self.step(Event::Ready(slot))
             }
             ToMaster::Revoked => {
                 if worker.announced() == Some(Announced::Leaving) {
@@ -182,26 +181,7 @@ impl Master {
                 let serves = self.lease.as_ref().and_then(Lease::holder) == Some(slot);
                 worker.announce(if serves { Announced::Leaving } else { Announced::Nothing });
                 info!(%slot, pid, "worker asks to be replaced");
-                self.step(Event::Leaving(slot))?;
-                self.refuse_apply(
-                    slot,
-                    "the standby has to be replaced; another [limits] connections, [limits] pipes \
-                     or [access_log] needs the gateway stopped and started",
-                )
-            }
-            ToMaster::Loaded { generation } => {
-                info!(%slot, pid, %generation, "worker serves another generation");
-                if self.applied_generation() == Some(*generation) {
-                    self.step_apply(ApplyEvent::Loaded(slot))?;
-                }
-                Ok(())
-            }
-            ToMaster::LoadRefused { generation, reason } => {
-                error!(%slot, pid, %generation, reason, "worker cannot serve a generation");
-                if self.applied_generation() == Some(*generation) {
-                    self.refuse_apply(slot, reason)?;
-                }
-                Ok(())
+                self.step(Event::Leaving(slot))
             }
             ToMaster::Adopted(adopted) => {
                 self.report_adoption(slot, *adopted);
@@ -211,19 +191,6 @@ impl Master {
                 warn!(%slot, pid, "worker said hello twice");
                 Ok(())
             }
-        }
-    }
-
-    /// A worker that started before the current generation, or outlived a master that put it
-    /// into service, follows.
-    fn bring_up_to_date(&mut self, slot: Slot) -> anyhow::Result<()> {
-        let generation = self.generation;
-        let spoken = self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
-        match spoken.map(|spoken| spoken.ledger.configuration()) {
-            Some(served) if served != generation.number() => {
-                self.tell(slot, &ToWorker::Load { generation })
-            }
-            Some(_) | None => Ok(()),
         }
     }
 
@@ -255,8 +222,7 @@ impl Master {
             info!(%slot, pid = worker.pid, "worker is dead");
         }
         self.workers.remove(&self.poller, slot)?;
-        self.step(Event::Died(slot))?;
-        self.step_apply(ApplyEvent::Died(slot))
+        self.step(Event::Died(slot))
     }
 
     /// Finds workers that stand still, four times in each limit.
@@ -267,6 +233,7 @@ impl Master {
             return Ok(());
         }
         self.looked = now;
+        self.note_answered();
         for slot in Slot::ALL {
             let Some(worker) = self.workers.get_mut(slot) else { continue };
             if let Some(reason) = worker.what_is_wrong(now, limit) {

@@ -21,6 +21,7 @@
 mod admin;
 mod apply;
 mod arrivals;
+mod broadcast_link;
 mod dispatch;
 mod kept;
 mod listeners;

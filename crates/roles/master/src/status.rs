@@ -67,7 +67,7 @@ impl Master {
     }
 
     /// The slot whose worker takes new connections.
-    fn active(&self) -> Option<Slot> {
+    pub(crate) fn active(&self) -> Option<Slot> {
         let lease = self.lease.as_ref()?;
         lease.holder().filter(|&slot| lease.health(slot) == Health::Ready)
     }
@@ -75,7 +75,7 @@ impl Master {
     fn process_status(&self, process: Process) -> ProcessStatus {
         let running = self.processes.iter().find(|running| running.process == process);
         match process {
-            Process::Supervisor => {
+            Process::Supervisor | Process::Broadcast => {
                 let pid = running.map_or(0, |running| running.pid);
                 self.assemble(process, running, pid, None)
             }
@@ -104,7 +104,7 @@ impl Master {
     }
 
     fn worker_state(&self, slot: Slot, status: &ProcessStatus) -> State {
-        let health = self.lease.as_ref().map_or(Health::Down, |lease| lease.health(slot));
+        let health = self.health(slot);
         if self.active() == Some(slot) {
             State::Active
         } else if health == Health::Ready {

@@ -23,7 +23,7 @@ pub(crate) const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The way to the supervisor.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct SupervisorLink {
     /// Where a new supervisor is found.
     path: PathBuf,
     state: State,
@@ -38,7 +38,7 @@ enum State {
     Searching(Timestamp),
 }
 
-impl Link {
+impl SupervisorLink {
     /// The link of a process that a supervisor started.
     pub(crate) const fn new(
         path: PathBuf,
@@ -131,7 +131,7 @@ impl Link {
         }
     }
 
-    /// When [`Link::tick`] has something to do.
+    /// When [`SupervisorLink::tick`] has something to do.
     pub(crate) const fn due(&self) -> Timestamp {
         match self.state {
             State::Connected(_) => self.alive_at,

@@ -26,6 +26,8 @@ pub(crate) enum Token {
     Refused(u32),
     /// Somebody wants the metrics.
     Metrics,
+    /// A message of broadcast; its end, with 1.
+    Broadcast(u32),
 }
 
 impl Token {
@@ -43,6 +45,7 @@ impl Token {
             Self::Listener(index) => (9, index),
             Self::Refused(index) => (10, index),
             Self::Metrics => (11, 0),
+            Self::Broadcast(index) => (12, index),
         };
         kind << 32 | u64::from(index)
     }
@@ -62,6 +65,7 @@ impl Token {
             9 => Self::Listener(index),
             10 => Self::Refused(index),
             11 => Self::Metrics,
+            12 => Self::Broadcast(index),
             _ => return None,
         })
     }
@@ -87,6 +91,7 @@ mod tests {
             Token::Listener(0),
             Token::Refused(last),
             Token::Metrics,
+            Token::Broadcast(1),
         ] {
             assert_eq!(Token::read(token.number()), Some(token));
         }

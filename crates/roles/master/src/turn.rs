@@ -14,21 +14,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mainstay_generations::Generations;
 use mainstay_ledger::Kept;
-use mainstay_model::{Generation, Timestamp};
+use mainstay_message::Link;
+use mainstay_model::{Generation, Slot, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
-use mainstay_pair::{ApplyEvent, Event, Lease};
+use mainstay_pair::{Answers, ApplyEvent, Event, Health, Lease};
 use mainstay_wire::control::{Running, ToProcess};
 use tracing::{info, warn};
 
 use crate::admin::Operators;
 use crate::apply::Applying;
+use crate::broadcast_link::{Swapping, Told};
 use crate::dispatch::Dispatch;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::refuse::Refusing;
 use crate::settings::Settings;
 use crate::status::Tally;
-use crate::supervisor_link::{Link, SEARCH_INTERVAL};
+use crate::supervisor_link::{SEARCH_INTERVAL, SupervisorLink};
 use crate::token::Token;
 use crate::workers::Workers;
 
@@ -45,7 +47,11 @@ pub(crate) struct Master {
     pub(crate) signals: Signals,
     pub(crate) kept: Kept,
     pub(crate) poller: Poller,
-    pub(crate) link: Link,
+    pub(crate) link: SupervisorLink,
+    pub(crate) broadcast: Link,
+    /// What broadcast was told last.
+    pub(crate) told: Option<Told>,
+    pub(crate) swapping: Option<Swapping>,
     pub(crate) listeners: Listeners,
     /// None before the supervisor's first message.
     pub(crate) doors: Option<Doors>,
@@ -58,6 +64,8 @@ pub(crate) struct Master {
     pub(crate) metrics: Option<Metrics>,
     pub(crate) generation: Generation,
     pub(crate) applying: Option<Applying>,
+    /// What the active worker had answered when it was looked at last before an apply.
+    pub(crate) answered_before: Answers,
     /// As the supervisor said last.
     pub(crate) processes: Vec<Running>,
     pub(crate) tally: Tally,
@@ -108,13 +116,17 @@ impl Master {
         // What an earlier master had begun and not brought into service came to nothing.
         Generations::of(&settings.host.state).discard_staged()?;
         let path = settings.host.run.join("supervisor.sock");
-        let link = Link::new(path, channel, settings.host.pair.hang_timeout / 4, now);
+        let broadcast = Link::searching(&settings.host.run.join("broadcast.sock"), now);
+        let link = SupervisorLink::new(path, channel, settings.host.pair.hang_timeout / 4, now);
         let mut master = Self {
             settings,
             signals,
             kept,
             poller,
             link,
+            broadcast,
+            told: None,
+            swapping: None,
             listeners: Listeners::default(),
             doors: None,
             lease: None,
@@ -125,6 +137,7 @@ impl Master {
             metrics,
             generation,
             applying: None,
+            answered_before: Answers::default(),
             processes: Vec::new(),
             tally: Tally::default(),
             phase: Phase::Serving,
@@ -151,9 +164,13 @@ impl Master {
             if self.lease.as_ref().and_then(Lease::wake_at).is_some_and(|at| at <= now) {
                 self.step(Event::Tick)?;
             }
+            self.search_broadcast()?;
+            self.look_at_watch()?;
             if self.applying.as_ref().is_some_and(|applying| applying.apply.wake_at() <= now) {
                 self.step_apply(ApplyEvent::Tick)?;
             }
+            self.end_swap()?;
+            self.tell_decisions()?;
             self.hand_over(now)?;
             self.refusing.expire(now);
             self.operators.expire(now);
@@ -209,6 +226,12 @@ impl Master {
             Token::Refused(number) => {
                 self.refusing.discard(number);
                 Ok(())
+            }
+            Token::Broadcast(0) => self.hear_broadcast(),
+            // What it said before it died counts.
+            Token::Broadcast(_) => {
+                self.hear_broadcast()?;
+                self.lose_broadcast()
             }
             Token::Metrics => {
                 self.answer_metrics();
@@ -268,6 +291,11 @@ impl Master {
         }
     }
 
+    /// What is known of the worker in `slot`.
+    pub(crate) fn health(&self, slot: Slot) -> Health {
+        self.lease.as_ref().map_or(Health::Down, |lease| lease.health(slot))
+    }
+
     /// How long nothing will be due.
     fn wait_limit(&self, now: Timestamp) -> Duration {
         let tick = self.settings.host.pair.hang_timeout / 4;
@@ -280,7 +308,8 @@ impl Master {
             Some(self.link.due()),
             self.lease.as_ref().and_then(Lease::wake_at),
             self.dispatch.resumes_at(now),
-            self.applying.as_ref().map(|applying| applying.apply.wake_at()),
+            self.applying.as_ref().map(|applying| applying.wake_at(now)),
+            self.broadcast.search_at(),
             stop,
         ];
         let next = next.into_iter().flatten().min();

@@ -31,7 +31,8 @@ pub(crate) fn write(
 fn host(directory: &Path, gateway_file: &Path) -> String {
     let (state, run) = (directory.join("state"), run_directory(directory));
     format!(
-        "state = {:?}\nrun = {:?}\ngateway = {:?}\n\n[pair]\ndrain_timeout = \"2s\"\n",
+        "state = {:?}\nrun = {:?}\ngateway = {:?}\n\n[broadcast]\ncommand = \"unix\"\n\n\
+         [pair]\ndrain_timeout = \"2s\"\n",
         state.display().to_string(),
         run.display().to_string(),
         gateway_file.display().to_string(),

@@ -152,6 +152,7 @@ fn arguments(process: Process, host_file: &Path) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = match process {
         Process::Supervisor => vec!["run".into()],
         Process::Master => vec!["master".into()],
+        Process::Broadcast => vec!["broadcast".into()],
         Process::Worker(Slot::One) => vec!["worker".into(), "--slot".into(), "one".into()],
         Process::Worker(Slot::Two) => vec!["worker".into(), "--slot".into(), "two".into()],
     };

@@ -89,7 +89,14 @@ impl Directory {
     pub(crate) fn clear(&self) -> io::Result<()> {
         let files = Process::SUPERVISED.into_iter().chain([Process::Supervisor]);
         let files = files.map(|process| pid_file(&self.run, process));
-        let sockets = ["supervisor.sock", "master.sock", "admin.sock"];
+        let sockets = [
+            "supervisor.sock",
+            "master.sock",
+            "broadcast.sock",
+            "admin.sock",
+            "session.sock",
+            "command.sock",
+        ];
         for path in files.chain(sockets.into_iter().map(|name| self.run.join(name))) {
             remove_if_there(&path)?;
         }

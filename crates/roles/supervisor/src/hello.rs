@@ -96,7 +96,9 @@ impl Supervisor {
     fn welcome(&mut self, process: Process) {
         let (names, sockets) = match process {
             Process::Master => self.listeners.all(),
-            Process::Supervisor | Process::Worker(_) => (Vec::new(), Vec::new()),
+            Process::Supervisor | Process::Broadcast | Process::Worker(_) => {
+                (Vec::new(), Vec::new())
+            }
         };
         let message = ToProcess::Welcome { generation: self.generation, listeners: names };
         let Some(child) =

@@ -97,7 +97,7 @@ impl Supervisor {
     pub(crate) fn patience(&self, process: Process, life: &Life) -> Option<Timestamp> {
         match life.word {
             Word::Awaited { until } => Some(until),
-            Word::Welcomed { heard } if process == Process::Master => {
+            Word::Welcomed { heard } if matches!(process, Process::Master | Process::Broadcast) => {
                 Some(heard + self.settings.host.pair.hang_timeout.saturating_mul(2))
             }
             Word::Introduced | Word::Welcomed { .. } | Word::Condemned => None,

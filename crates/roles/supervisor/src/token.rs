@@ -43,8 +43,9 @@ impl Token {
 pub(crate) const fn place(process: Process) -> u32 {
     match process {
         Process::Supervisor | Process::Master => 0,
-        Process::Worker(Slot::One) => 1,
-        Process::Worker(Slot::Two) => 2,
+        Process::Broadcast => 1,
+        Process::Worker(Slot::One) => 2,
+        Process::Worker(Slot::Two) => 3,
     }
 }
 
@@ -56,7 +57,7 @@ mod tests {
     fn every_token_is_read_back() {
         let last = u32::MAX;
         for token in
-            [Token::Signals, Token::Door, Token::End(2), Token::Channel(last), Token::Guest(last)]
+            [Token::Signals, Token::Door, Token::End(3), Token::Channel(last), Token::Guest(last)]
         {
             assert_eq!(Token::read(token.number()), Some(token));
         }

@@ -47,7 +47,7 @@ pub(crate) struct Supervisor {
     /// What every process is to serve.
     pub(crate) generation: Generation,
     pub(crate) listeners: Listeners,
-    pub(crate) children: [Child; 3],
+    pub(crate) children: [Child; 4],
     /// Who came in and has not said Hello.
     pub(crate) guests: Vec<Guest>,
     pub(crate) guests_seen: u32,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_ledger::Kept;
-use mainstay_message::{receive, send_within};
-use mainstay_model::{Chain, Generation, ListenerId, Process, Timestamp};
+use mainstay_message::{Link, receive, send_within};
+use mainstay_model::{Chain, ListenerId, Process, Timestamp};
 use mainstay_os::{Channel, Interest, Poller, Signals, now};
 use mainstay_proxy::{Command, Report};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
@@ -17,15 +17,12 @@ use mainstay_wire::pair::{Accept, Adopted, Listener, Serving, ToMaster, ToWorker
 use tracing::{info, warn};
 
 use crate::adoption::Adoptions;
+use crate::broadcast::Loading;
 use crate::lanes::Lanes;
-use crate::link::Link;
-use crate::settings::{Change, Settings};
-
-/// Records of two configurations are here.
-const NO_CONFIGURATION: u64 = 0;
+use crate::settings::Settings;
 
 /// How long a peer that takes nothing is waited for.
-const SEND_LIMIT: Duration = Duration::from_millis(200);
+pub(crate) const SEND_LIMIT: Duration = Duration::from_millis(200);
 
 /// What the poller tells of.
 pub(crate) mod token {
@@ -38,6 +35,8 @@ pub(crate) mod token {
     pub(crate) const MASTER_END: u64 = 5;
     pub(crate) const SUPERVISOR: u64 = 6;
     pub(crate) const SUPERVISOR_END: u64 = 7;
+    pub(crate) const BROADCAST: u64 = 8;
+    pub(crate) const BROADCAST_END: u64 = 9;
     /// And up: one for each claim.
     pub(crate) const CLAIM: u64 = 1_000;
 }
@@ -55,7 +54,7 @@ pub(crate) enum Ending {
 
 /// What the worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
+pub(crate) enum Course {
     Standby,
     Active,
     /// Lanes were told to stop accepting; so many have not answered.
@@ -73,21 +72,21 @@ pub(crate) struct Control {
 
 #[derive(Debug)]
 pub(crate) struct Rest {
-    settings: Settings,
+    pub(crate) settings: Settings,
     signals: Signals,
-    poller: Poller,
-    lanes: Lanes,
+    pub(crate) poller: Poller,
+    pub(crate) lanes: Lanes,
     adoptions: Adoptions,
     master: Link,
     supervisor: Link,
+    pub(crate) broadcast: Link,
     /// All listening sockets, those that the master accepts from too: a keeper knows by them
     /// which sockets are clients'.
     listeners: Vec<(String, Arc<OwnedFd>)>,
-    course: Course,
+    pub(crate) course: Course,
     /// It asked to be replaced.
     leaving: Leaving,
-    /// Lanes that do not serve by what was loaded yet.
-    loading: Option<usize>,
+    pub(crate) loading: Option<Loading>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +114,7 @@ impl Control {
         let run = &settings.host.run;
         let master = Link::searching(&run.join("master.sock"), now());
         let supervisor = Link::connected(&run.join("supervisor.sock"), supervisor);
+        let broadcast = Link::searching(&run.join("broadcast.sock"), now());
         let rest = Rest {
             settings,
             signals,
@@ -123,6 +123,7 @@ impl Control {
             adoptions,
             master,
             supervisor,
+            broadcast,
             listeners: Vec::new(),
             course: Course::Standby,
             leaving: Leaving::No,
@@ -151,7 +152,8 @@ impl Control {
     }
 
     fn next_search(&self) -> Option<Duration> {
-        let searches = [self.rest.master.search_at(), self.rest.supervisor.search_at()];
+        let rest = &self.rest;
+        let searches = [&rest.master, &rest.supervisor, &rest.broadcast].map(Link::search_at);
         searches.into_iter().flatten().min().map(|at| at.since(now()))
     }
 
@@ -165,7 +167,7 @@ impl Control {
             info!("a new supervisor is there");
             self.introduce_to_supervisor()?;
         }
-        Ok(())
+        self.search_broadcast()
     }
 
     fn react(&mut self, token: u64) -> anyhow::Result<Option<Ending>> {
@@ -198,6 +200,12 @@ impl Control {
             }
             token::SUPERVISOR => return self.hear_supervisor(),
             token::SUPERVISOR_END => rest.supervisor.lose(&rest.poller, now()),
+            token::BROADCAST => return self.hear_broadcast(),
+            token::BROADCAST_END => {
+                let ending = self.hear_broadcast()?;
+                self.rest.broadcast.lose(&self.rest.poller, now());
+                return Ok(ending);
+            }
             claim => {
                 let number = claim.saturating_sub(token::CLAIM);
                 let adopted = rest.adoptions.receive(number, &mut rest.lanes, now())?;
@@ -282,11 +290,6 @@ impl Control {
                 ToWorker::Welcome { listeners } => self.be_welcome(&listeners, descriptors)?,
                 ToWorker::Serve => self.serve()?,
                 ToWorker::Revoke => self.revoke()?,
-                ToWorker::Load { generation } => {
-                    if let Some(ending) = self.load(generation)? {
-                        return Ok(Some(ending));
-                    }
-                }
                 ToWorker::Stop { limit_ms } => self.drain(limit_ms)?,
             }
         }
@@ -336,43 +339,6 @@ impl Control {
         }
         let rest = &mut self.rest;
         rest.adoptions.claim_all(&self.kept, &rest.lanes, &rest.poller, now())
-    }
-
-    /// Begins to serve another generation, or asks to be replaced by a process that does.
-    fn load(&mut self, generation: Generation) -> anyhow::Result<Option<Ending>> {
-        if matches!(self.rest.course, Course::Draining(_)) || self.rest.loading.is_some() {
-            return Ok(None);
-        }
-        match self.rest.settings.change_to(generation) {
-            Ok(Change::InPlace(proxy)) => {
-                self.rest.loading = Some(self.rest.lanes.count());
-                self.kept.serve_by(NO_CONFIGURATION);
-                self.rest.lanes.tell_all(|| Command::Load(Arc::clone(&proxy)))?;
-                Ok(None)
-            }
-            Ok(Change::Replace) => {
-                info!(%generation, "needs a new process, asking to be replaced");
-                self.leave()
-            }
-            Err(error) => {
-                let reason = Chain(error.as_ref()).to_string();
-                warn!(%generation, reason, "cannot serve a generation");
-                self.tell_master(&ToMaster::LoadRefused { generation, reason });
-                Ok(None)
-            }
-        }
-    }
-
-    /// A lane serves by what was loaded.
-    fn lane_loaded(&mut self) {
-        self.rest.loading = self.rest.loading.and_then(|lanes| lanes.checked_sub(1));
-        if self.rest.loading == Some(0) {
-            self.rest.loading = None;
-            let generation = self.rest.settings.generation;
-            self.kept.serve_by(generation.number());
-            info!(%generation, "serves another generation");
-            self.tell_master(&ToMaster::Loaded { generation });
-        }
     }
 
     fn revoke(&mut self) -> anyhow::Result<()> {
@@ -456,7 +422,7 @@ impl Control {
     }
 
     /// Asks to be replaced; a worker that does not serve just goes.
-    fn leave(&mut self) -> anyhow::Result<Option<Ending>> {
+    pub(crate) fn leave(&mut self) -> anyhow::Result<Option<Ending>> {
         self.rest.leaving = Leaving::Asked;
         self.tell_master(&ToMaster::Leaving);
         match self.rest.course {

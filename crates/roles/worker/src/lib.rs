@@ -18,9 +18,9 @@
 #![forbid(unsafe_code)]
 
 mod adoption;
+mod broadcast;
 mod control;
 mod lanes;
-mod link;
 mod settings;
 
 use std::path::PathBuf;

@@ -199,7 +199,7 @@ fn a_poison_request_costs_one_worker_once_and_only_its_own_client() -> anyhow::R
 #[test]
 fn a_process_whose_keeper_died_is_replaced() -> anyhow::Result<()> {
     let scene = Scene::start()?;
-    for process in Process::SUPERVISED {
+    for process in Process::KEPT {
         let keeper = scene.gateway.keeper(process)?;
         keeper.signal(Signal::KILL)?;
         scene.gateway.wait_ready_without(&[keeper.pid()])?;

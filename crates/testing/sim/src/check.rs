@@ -169,7 +169,7 @@ fn a_ready_worker_serves(world: &World) -> Result<(), Finding> {
     let route = world.route();
     let known = serving.iter().any(|pid| match world.process(*pid).role {
         Role::Worker(slot) => route == Route::To(slot),
-        Role::Master | Role::Supervisor => false,
+        Role::Master | Role::Supervisor | Role::Broadcast => false,
     });
     if known {
         return Ok(());

@@ -119,10 +119,7 @@ impl World {
             ToMaster::Ready => self.tell(Event::Ready(slot)),
             ToMaster::Revoked => self.tell(Event::Revoked(slot)),
             ToMaster::Leaving => self.tell(Event::Leaving(slot)),
-            ToMaster::Hello { .. }
-            | ToMaster::Adopted(_)
-            | ToMaster::Loaded { .. }
-            | ToMaster::LoadRefused { .. } => {}
+            ToMaster::Hello { .. } | ToMaster::Adopted(_) => {}
         }
         Some(())
     }

@@ -95,7 +95,7 @@ impl World {
                 self.say(pid, ToMaster::Revoked);
             }
             // There is one generation here.
-            ToWorker::Welcome { .. } | ToWorker::Load { .. } | ToWorker::Stop { .. } => {}
+            ToWorker::Welcome { .. } | ToWorker::Stop { .. } => {}
         }
         Some(())
     }

@@ -240,12 +240,12 @@ pub(crate) struct World {
     pub(crate) workers: [Option<Pid>; 2],
     /// Processes that can act no more and whose keepers are there, oldest first.
     pub(crate) estates: Vec<Pid>,
-    restarts: [Restarts; 3],
+    restarts: [Restarts; Role::KEPT.len()],
 }
 
 impl World {
     pub(crate) fn new(flaw: Option<Flaw>) -> Self {
-        let restarts = Role::SUPERVISED
+        let restarts = Role::KEPT
             .map(|_| Restarts { backoff: Backoff::new(RESTART), due: Some(Timestamp::default()) });
         Self {
             flaw,
@@ -341,7 +341,7 @@ impl World {
                     master.notices.push(Notice::Born(pid));
                 }
             }
-            Role::Master | Role::Supervisor => self.start_master(pid),
+            Role::Master | Role::Supervisor | Role::Broadcast => self.start_master(pid),
         }
         Some(())
     }
@@ -374,7 +374,7 @@ impl World {
             }
         }
         if body == Body::Dead {
-            let place = Role::SUPERVISED.iter().position(|supervised| *supervised == role)?;
+            let place = Role::KEPT.iter().position(|known| *known == role)?;
             let restarts = self.restarts.get_mut(place)?;
             let delay = restarts.backoff.died(now, now.since(born));
             restarts.due = Some(now + delay.wait);
@@ -384,5 +384,5 @@ impl World {
 }
 
 fn place_role(place: usize) -> Role {
-    *Role::SUPERVISED.get(place).expect("three processes are supervised")
+    *Role::KEPT.get(place).expect("a place names a role")
 }

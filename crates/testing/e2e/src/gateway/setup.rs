@@ -113,6 +113,9 @@ impl Setup {
         setup
             .with_host("restart", "delay_max", "100ms")
             .with_host("pair", "hang_timeout", "500ms")
+            // Gateways of several tests run at a time.
+            .with_host("broadcast", "command", "unix")
+            .with_gateway("apply", "confirm", "100ms")
             .with_gateway("timeouts", "keepalive", "1h")
             .with_gateway("timeouts", "upstream_idle", "1h")
     }

@@ -39,13 +39,15 @@ pub enum Sort {
     StopMaster,
     /// SIGSEGV of the active worker, with a core dump
     Segv,
+    /// SIGKILL of broadcast
+    Broadcast,
     /// SIGKILL of the keeper of the master or of a worker
     Keeper,
 }
 
 /// How often each happens, in a hundred.
-const WEIGHTS: [(u64, Sort); 11] = [
-    (58, Sort::Active),
+const WEIGHTS: [(u64, Sort); 12] = [
+    (55, Sort::Active),
     (7, Sort::Standby),
     (7, Sort::Master),
     (5, Sort::Supervisor),
@@ -55,6 +57,7 @@ const WEIGHTS: [(u64, Sort); 11] = [
     (2, Sort::StopStandby),
     (2, Sort::StopMaster),
     (3, Sort::Segv),
+    (3, Sort::Broadcast),
     (3, Sort::Keeper),
 ];
 
@@ -68,6 +71,7 @@ impl Sort {
             | Self::Supervisor
             | Self::StopStandby
             | Self::StopMaster
+            | Self::Broadcast
             | Self::Keeper => false,
         }
     }
@@ -93,6 +97,7 @@ impl fmt::Display for Sort {
             Self::StopStandby => "stop standby",
             Self::StopMaster => "stop master",
             Self::Segv => "crash active, core dump",
+            Self::Broadcast => "kill broadcast",
             Self::Keeper => "kill a keeper",
         })
     }
@@ -162,6 +167,7 @@ impl Killer<'_> {
             Sort::StopStandby => self.stop(sort, worker(standby)),
             Sort::StopMaster => self.stop(sort, Process::Master),
             Sort::Segv => self.crash(worker(active)),
+            Sort::Broadcast => self.signal(sort, Process::Broadcast, Signal::KILL),
             Sort::Keeper => self.kill_keeper(),
         }
     }
@@ -227,7 +233,7 @@ impl Killer<'_> {
 
     fn kill_keeper(&mut self) -> anyhow::Result<()> {
         let chance = usize::try_from(self.luck.between(0..3)).unwrap();
-        let process = Process::SUPERVISED[chance];
+        let process = Process::KEPT[chance];
         // Only a whole pair has a keeper for each, and only then is this one death.
         self.wait_whole(Instant::now())?;
         let victim: children::Process = self.gateway.keeper(process)?;
