@@ -18,6 +18,7 @@ use crate::accept::{Accepting, Handing, Listening};
 use crate::access_log::AccessLog;
 use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::pool::{Owner, Upstreams};
+use crate::relay::JOINED_BYTES_MAX;
 use crate::reload;
 use crate::settings::Settings;
 use crate::splice::{Content, Pipes};
@@ -141,6 +142,8 @@ pub struct Lane {
     pub(crate) runnable: VecDeque<(u32, u16)>,
     /// Places that are free as soon as the ledger does not speak of them any more.
     pub(crate) released: Vec<Place>,
+    /// Two short pieces on their way out in one.
+    pub(crate) joined: Vec<u8>,
     pub(crate) pipes: Pipes,
     pub(crate) log: AccessLog,
     pub(crate) now: Timestamp,
@@ -202,6 +205,7 @@ impl Lane {
             wheel: Wheel::new(now),
             runnable: VecDeque::new(),
             released: Vec::new(),
+            joined: Vec::with_capacity(JOINED_BYTES_MAX),
             pipes,
             log,
             now,

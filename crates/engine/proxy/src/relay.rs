@@ -11,10 +11,14 @@ use mainstay_adopt::{Flow, Place, Span, Window};
 use mainstay_http::Download;
 use mainstay_ledger::{Areas, Direction};
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::connection::{Connection, Noted, Progress};
 use crate::lane::Lane;
 use crate::splice::FIRST_READ_BYTES;
+
+/// Up to this length it costs less to copy two pieces to one place than to send them from two.
+pub(crate) const JOINED_BYTES_MAX: usize = 4096;
 
 /// What came of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +81,7 @@ impl Lane {
             return Filled::Blocked;
         }
         let result = match source(connection, &self.upstreams, direction) {
-            Some(socket) => rustix::io::read(socket, area),
+            Some(socket) => recv(socket, area, RecvFlags::DONTWAIT).map(|(count, _)| count),
             None => return Filled::Failed,
         };
         let Some(readiness) = connection.source(direction) else { return Filled::Failed };
@@ -158,8 +162,9 @@ impl Lane {
         Ok(Progress::Made)
     }
 
+    /// What was made and what passes go out in one segment, where they can.
     fn write(
-        &self,
+        &mut self,
         connection: &Connection,
         direction: Direction,
     ) -> Result<rustix::io::Result<usize>, WriteFailed> {
@@ -167,10 +172,17 @@ impl Lane {
         let made = span(&self.ledger.areas, ahead, direction);
         let passed = ready(&self.ledger.areas, window, direction);
         let socket = sink(connection, &self.upstreams, direction).ok_or(WriteFailed)?;
+        // `send`, not `write`: what a socket needs, without what a file needs beside it.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         Ok(if made.is_empty() {
-            rustix::io::write(socket, passed)
+            send(socket, passed, flags)
         } else if passed.is_empty() {
-            rustix::io::write(socket, made)
+            send(socket, made, flags)
+        } else if made.len() + passed.len() <= JOINED_BYTES_MAX {
+            self.joined.clear();
+            self.joined.extend_from_slice(made);
+            self.joined.extend_from_slice(passed);
+            send(socket, &self.joined, flags)
         } else {
             rustix::io::writev(socket, &[IoSlice::new(made), IoSlice::new(passed)])
         })
