@@ -45,6 +45,11 @@ pub enum Command {
     StopAccepting,
     /// Take in what the master has handed over. Answered with [`Report::Received`].
     ReceiveHandoffs,
+    /// Serve this connection as if it had been accepted from that listener.
+    Serve {
+        client: OwnedFd,
+        listener: ListenerId,
+    },
     /// Serve by these settings, whose listeners are the same ones. Answered with
     /// [`Report::Loaded`].
     Load(Arc<Settings>),
@@ -317,6 +322,7 @@ impl Lane {
                     self.load(settings);
                     self.report(Report::Loaded);
                 }
+                Command::Serve { client, listener } => self.take_over(client, listener),
                 Command::Drain { until } => self.drain_until(until),
                 Command::Retire => return Course::Retire,
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use mainstay_message::{receive, send_within};
 use mainstay_model::{Chain, Generation, Process};
 use mainstay_os::now;
@@ -11,6 +12,7 @@ use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{info, warn};
 
 use crate::control::{Control, Course, Ending, SEND_LIMIT, token};
+use crate::probes::Probing;
 use crate::settings::Change;
 
 /// Records of two configurations are here.
@@ -23,6 +25,7 @@ pub(crate) struct Loading {
     lanes: usize,
     /// The question that is answered then.
     number: u64,
+    purpose: Purpose,
 }
 
 /// Why a generation is loaded.
@@ -122,7 +125,8 @@ impl Control {
         }
         let reason = match self.rest.settings.change_to(generation) {
             Ok(Change::InPlace(proxy)) => {
-                self.rest.loading = Some(Loading { lanes: self.rest.lanes.count(), number });
+                self.rest.loading =
+                    Some(Loading { lanes: self.rest.lanes.count(), number, purpose });
                 self.kept.serve_by(NO_CONFIGURATION);
                 self.rest.lanes.tell_all(|| Command::Load(Arc::clone(&proxy)))?;
                 return Ok(None);
@@ -144,17 +148,65 @@ impl Control {
     }
 
     /// A lane serves by what was loaded.
-    pub(crate) fn lane_loaded(&mut self) {
-        let Some(Loading { lanes, number }) = self.rest.loading.take() else { return };
+    pub(crate) fn lane_loaded(&mut self) -> anyhow::Result<()> {
+        let Some(Loading { lanes, number, purpose }) = self.rest.loading.take() else {
+            return Ok(());
+        };
         if lanes > 1 {
-            self.rest.loading = Some(Loading { lanes: lanes - 1, number });
-            return;
+            self.rest.loading = Some(Loading { lanes: lanes - 1, number, purpose });
+            return Ok(());
         }
         let generation = self.rest.settings.generation;
         self.kept.serve_by(generation.number());
         info!(%generation, "serves another generation");
         self.say_what_it_serves();
-        self.answer(number, Answer::DONE);
+        match purpose {
+            Purpose::Prove if !self.rest.settings.gateway.apply.probes.is_empty() => {
+                self.begin_probes(number)
+            }
+            Purpose::Prove | Purpose::Follow => {
+                self.answer(number, Answer::DONE);
+                Ok(())
+            }
+        }
+    }
+
+    fn begin_probes(&mut self, number: u64) -> anyhow::Result<()> {
+        self.forget_probes()?;
+        let rest = &mut self.rest;
+        let gateway = &rest.settings.gateway;
+        let probing =
+            Probing::begin(number, gateway, &mut rest.lanes, &rest.poller, token::PROBES)?;
+        rest.probing = Some(probing);
+        Ok(())
+    }
+
+    /// Those of an order that was given up; there may be none.
+    fn forget_probes(&mut self) -> anyhow::Result<()> {
+        match self.rest.probing.take() {
+            Some(probing) => {
+                probing.end(&self.rest.poller).context("cannot stop waiting for probes")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The configuration has proven itself, or not. If not, broadcast tells us what to serve.
+    pub(crate) fn end_probes(&mut self) -> anyhow::Result<()> {
+        let Some(probing) = &self.rest.probing else { return Ok(()) };
+        let Some(outcome) = probing.outcome() else { return Ok(()) };
+        let number = probing.number;
+        self.forget_probes()?;
+        let answer = match outcome {
+            Ok(()) => Answer::DONE,
+            Err(error) => {
+                let reason = Chain(&error).to_string();
+                warn!(reason, "the generation has not proven itself");
+                Answer::Refused { reason }
+            }
+        };
+        self.answer(number, answer);
+        Ok(())
     }
 
     /// Looks for a broadcast that is away.

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::adoption::Adoptions;
 use crate::broadcast::Loading;
 use crate::lanes::Lanes;
+use crate::probes::Probing;
 use crate::settings::Settings;
 
 /// How long a peer that takes nothing is waited for.
@@ -37,6 +38,7 @@ pub(crate) mod token {
     pub(crate) const SUPERVISOR_END: u64 = 7;
     pub(crate) const BROADCAST: u64 = 8;
     pub(crate) const BROADCAST_END: u64 = 9;
+    pub(crate) const PROBES: u64 = 10;
     /// And up: one for each claim.
     pub(crate) const CLAIM: u64 = 1_000;
 }
@@ -87,6 +89,7 @@ pub(crate) struct Rest {
     /// It asked to be replaced.
     leaving: Leaving,
     pub(crate) loading: Option<Loading>,
+    pub(crate) probing: Option<Probing>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +131,7 @@ impl Control {
             course: Course::Standby,
             leaving: Leaving::No,
             loading: None,
+            probing: None,
         };
         Ok(Self { kept, rest })
     }
@@ -206,6 +210,7 @@ impl Control {
                 self.rest.broadcast.lose(&self.rest.poller, now());
                 return Ok(ending);
             }
+            token::PROBES => self.end_probes()?,
             claim => {
                 let number = claim.saturating_sub(token::CLAIM);
                 let adopted = rest.adoptions.receive(number, &mut rest.lanes, now())?;
@@ -362,7 +367,7 @@ impl Control {
                     let whole = self.rest.adoptions.taken(ticket, adopted, now());
                     self.have_adopted(whole)?;
                 }
-                (Report::Loaded, _) => self.lane_loaded(),
+                (Report::Loaded, _) => self.lane_loaded()?,
                 (Report::Received, _) => {
                     if self.rest.adoptions.lane_received() {
                         self.claim_estates()?;

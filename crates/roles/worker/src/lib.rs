@@ -21,6 +21,7 @@ mod adoption;
 mod broadcast;
 mod control;
 mod lanes;
+mod probes;
 mod settings;
 
 use std::path::PathBuf;

@@ -168,6 +168,48 @@ fn what_cannot_be_served_is_refused_and_changes_nothing() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// A configuration proves itself by the requests that it names, before it serves anybody.
+#[test]
+fn a_generation_that_does_not_answer_its_probes_never_serves() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let setup = Setup::pair(&origin, Accept::Active);
+    let gateway = Gateway::start(&setup)?;
+    let active = gateway.active()?;
+    let first = fs::read_to_string(gateway.path().join("state/generations/1/gateway.toml"))?;
+    let probed = |probe: &str| -> anyhow::Result<Answer> {
+        let file = gateway.path().join("next.toml");
+        let probes = format!("[apply]\nprobes = [{probe}]\n");
+        fs::write(&file, first.replace("[apply]\n", &probes))?;
+        apply_file(&gateway, &file)
+    };
+    let served = r#"{ service = "web", path = "/small" }"#;
+    for (probe, reason) in [
+        (
+            r#"{ service = "web", path = "/status?code=503" }"#,
+            "worker STANDBY: probe of probe/status?code=503 (service \"web\") expected 200: 503 came",
+        ),
+        (
+            r#"{ service = "web", path = "/small", expect = 401 }"#,
+            "probe of probe/small (service \"web\") expected 401: 200 came",
+        ),
+        (
+            r#"{ service = "web", path = "/hold?key=probe", timeout = "100ms" }"#,
+            "expected 200: nothing came within 100 ms",
+        ),
+    ] {
+        let answer = probed(&format!("{served}, {probe}"))?;
+        let reason = reason.replace("STANDBY", &active.other().to_string());
+        assert_eq!(answer.code, Some(1), "{probe}: {answer:?}");
+        assert!(answer.err.contains(&reason), "{probe}: {answer:?}");
+        let status = gateway.wait_for("the pair to be ready", Look::is_ready)?;
+        assert_eq!((status.generation, status.active), (Generation::FIRST, Some(active)));
+    }
+    let answer = probed(served)?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert_eq!(gateway.active()?, active.other());
+    Ok(())
+}
+
 /// Everything that clients do at once, while one generation follows the other.
 #[test]
 fn applies_under_load_cost_nothing() -> anyhow::Result<()> {
