@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(message) = survives_the_wire::<ToWorker>(bytes) {
         match &message {
             ToWorker::Welcome { listeners } => assert_eq!(message.descriptors(), listeners.len()),
-            ToWorker::Serve | ToWorker::Revoke | ToWorker::Stop { .. } => {
+            ToWorker::Serve | ToWorker::Revoke | ToWorker::HandOver | ToWorker::Stop { .. } => {
                 assert_eq!(message.descriptors(), 0);
             }
         }

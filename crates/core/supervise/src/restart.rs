@@ -89,6 +89,13 @@ impl Backoff {
         Delay { wait, verdict: self.verdict(now) }
     }
 
+    /// The process ended because it was asked to, and did so in order: nothing is held against
+    /// it.
+    #[must_use]
+    pub const fn left(&self) -> Delay {
+        Delay { wait: self.policy.delay_min, verdict: Verdict::Accident }
+    }
+
     fn verdict(&self, now: Timestamp) -> Verdict {
         match self.young_deaths.front() {
             Some(&first)

@@ -20,6 +20,8 @@ pub enum ToWorker {
     Serve,
     /// Be standby: stop accepting, and answer [`ToMaster::Revoked`].
     Revoke,
+    /// The other worker serves: leave what is open here to it, and exit.
+    HandOver,
     /// Take nothing new, finish what is open within the limit, then exit.
     Stop { limit_ms: u64 },
 }
@@ -97,7 +99,7 @@ impl Message for ToWorker {
     fn descriptors(&self) -> usize {
         match self {
             Self::Welcome { listeners } => listeners.len(),
-            Self::Serve | Self::Revoke | Self::Stop { .. } => 0,
+            Self::Serve | Self::Revoke | Self::HandOver | Self::Stop { .. } => 0,
         }
     }
 }

@@ -212,12 +212,27 @@ impl Master {
     }
 
     /// Makes a worker active, unless it is already.
-    fn activate(&mut self, slot: Slot) -> anyhow::Result<()> {
+    pub(crate) fn activate(&mut self, slot: Slot) -> anyhow::Result<()> {
         match self.lease.as_ref().and_then(Lease::holder) {
             Some(holder) if holder == slot => self.step_apply(ApplyEvent::Active(slot)),
             Some(_) if self.health(slot) == Health::Ready => self.step(Event::SwapRequested),
             // It is waited for, up to the limit.
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A worker is ready that may be the one to be made active.
+    pub(crate) fn activate_awaited(&mut self) -> anyhow::Result<()> {
+        match self.applying.as_ref().map(|applying| applying.apply.part()) {
+            Some(ApplyPart::Swapping { first }) => self.activate(first),
+            Some(ApplyPart::Returning { first, .. }) => self.activate(first.other()),
+            Some(
+                ApplyPart::Proving
+                | ApplyPart::Watching { .. }
+                | ApplyPart::Following
+                | ApplyPart::Unwinding { .. },
+            )
+            | None => Ok(()),
         }
     }
 

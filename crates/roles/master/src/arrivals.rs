@@ -169,7 +169,9 @@ impl Master {
             ToMaster::Ready => {
                 worker.announce(Announced::Ready);
                 info!(%slot, pid, "worker is ready");
-                self.step(Event::Ready(slot))
+                self.step(Event::Ready(slot))?;
+                self.swap_if_ready()?;
+                self.activate_awaited()
             }
             ToMaster::Revoked => {
                 if worker.announced() == Some(Announced::Leaving) {

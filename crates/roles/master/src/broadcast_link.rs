@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use mainstay_message::{receive, send};
 use mainstay_model::{Chain, Generation, Process, Slot};
 use mainstay_os::now;
-use mainstay_pair::{ApplyEvent, Event, Health, Lease};
+use mainstay_pair::{ApplyEvent, Health, Lease};
 use mainstay_wire::broadcast::{Answer, Order, Outcome, ToBroadcast, ToPeer};
 use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{debug, info, warn};
@@ -114,14 +114,20 @@ impl Master {
 
     /// Exchanges the roles; answers when that is done.
     fn begin_swap(&mut self, number: u64) -> anyhow::Result<()> {
-        let holder = self.lease.as_ref().and_then(Lease::holder);
-        let standby = holder.map(Slot::other).filter(|&slot| self.health(slot) == Health::Ready);
-        let Some(to) = standby else {
-            let reason = "the standby is not ready to serve".to_owned();
+        let Some(holder) = self.lease.as_ref().and_then(Lease::holder) else {
+            let reason = "no worker serves".to_owned();
             return self.answer_broadcast(number, Answer::Refused { reason });
         };
-        self.swapping = Some(Swapping { number, to });
-        self.step(Event::SwapRequested)
+        self.swapping = Some(Swapping { number, to: holder.other() });
+        self.swap_if_ready()
+    }
+
+    /// A standby that was just started is awaited, for as long as broadcast waits for us.
+    pub(crate) fn swap_if_ready(&mut self) -> anyhow::Result<()> {
+        match self.swapping {
+            Some(Swapping { to, .. }) if self.health(to) == Health::Ready => self.activate(to),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Looks whether an exchange that was asked for is done.

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use mainstay_message::{MessageError, send};
 use mainstay_model::{Chain, Slot};
 use mainstay_os::{ChannelError, now};
-use mainstay_pair::{ApplyEvent, Effect, Event, Lease, Report};
+use mainstay_pair::{ApplyEvent, Effect, Event, Health, Lease, Report};
 use mainstay_wire::pair::ToWorker;
 use tracing::{error, info, warn};
 
@@ -26,7 +26,10 @@ impl Master {
     pub(crate) fn perform(&mut self, effects: Vec<Effect>) -> anyhow::Result<()> {
         for effect in effects {
             match effect {
-                Effect::Serve(slot) => self.tell(slot, &ToWorker::Serve)?,
+                Effect::Serve(slot) => {
+                    self.tell(slot, &ToWorker::Serve)?;
+                    self.have_handed_over(slot.other())?;
+                }
                 Effect::Revoke(slot) => self.tell(slot, &ToWorker::Revoke)?,
                 Effect::Kill { slot, cause } => {
                     let Some(worker) = self.workers.get(slot) else { continue };
@@ -40,6 +43,17 @@ impl Master {
             }
         }
         Ok(())
+    }
+
+    /// Has a worker that served until now leave what is open to the one that serves, by the way
+    /// that is taken after a death; a new process stands by in its place.
+    fn have_handed_over(&mut self, slot: Slot) -> anyhow::Result<()> {
+        let spoken = self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
+        let is_empty = spoken.is_none_or(|spoken| spoken.ledger.totals().connections == 0);
+        if is_empty || self.health(slot) != Health::Ready {
+            return Ok(());
+        }
+        self.tell(slot, &ToWorker::HandOver)
     }
 
     pub(crate) fn tell(&mut self, slot: Slot, message: &ToWorker) -> anyhow::Result<()> {

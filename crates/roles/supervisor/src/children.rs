@@ -127,7 +127,14 @@ impl Child {
         });
     }
 
-    /// It ended, or could not be started: when it is tried again.
+    /// It ended in order, to make way for another of its kind: when that is started.
+    pub(crate) fn left(&mut self, now: Timestamp) -> Delay {
+        let delay = self.backoff.left();
+        self.state = State::Due(now + delay.wait);
+        delay
+    }
+
+    /// It died, or could not be started: when it is tried again.
     pub(crate) fn ended(&mut self, now: Timestamp) -> Delay {
         let lived = self.life().map_or(Duration::ZERO, |life| now.since(life.since));
         let delay = self.backoff.died(now, lived);

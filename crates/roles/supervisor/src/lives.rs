@@ -31,18 +31,24 @@ impl Supervisor {
             };
             // A descriptor that is closed is not watched any more: nobody shares our table.
             let (process, pid) = (child.process, life.pid);
-            let delay = child.ended(now);
+            let delay = match ending {
+                Ending::Exited(0) => child.left(now),
+                Ending::Exited(_) | Ending::Killed { .. } | Ending::Unknown => child.ended(now),
+            };
             if !matches!(self.phase, Phase::Gathering(_) | Phase::Running) {
                 child.state = State::Ended;
                 info!(%process, pid, %ending, "process ended");
                 continue;
             }
             let wait_ms = delay.wait.as_millis();
-            match delay.verdict {
-                Verdict::Accident => {
+            match (ending, delay.verdict) {
+                (Ending::Exited(0), _) => {
+                    info!(%process, pid, "process made way, another is started");
+                }
+                (_, Verdict::Accident) => {
                     warn!(%process, pid, %ending, wait_ms, "process ended, it is started again");
                 }
-                Verdict::CrashLoop => error!(
+                (_, Verdict::CrashLoop) => error!(
                     %process, pid, %ending, wait_ms,
                     "process ends again and again, it is started once more"
                 ),

@@ -295,6 +295,12 @@ impl Control {
                 ToWorker::Welcome { listeners } => self.be_welcome(&listeners, descriptors)?,
                 ToWorker::Serve => self.serve()?,
                 ToWorker::Revoke => self.revoke()?,
+                ToWorker::HandOver => {
+                    if self.rest.course == Course::Standby {
+                        info!("handing over what is open");
+                        return self.leave();
+                    }
+                }
                 ToWorker::Stop { limit_ms } => self.drain(limit_ms)?,
             }
         }

@@ -95,7 +95,7 @@ impl World {
                 self.say(pid, ToMaster::Revoked);
             }
             // There is one generation here.
-            ToWorker::Welcome { .. } | ToWorker::Stop { .. } => {}
+            ToWorker::Welcome { .. } | ToWorker::HandOver | ToWorker::Stop { .. } => {}
         }
         Some(())
     }
