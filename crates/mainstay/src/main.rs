@@ -11,7 +11,7 @@ use tracing::error;
 mod log;
 mod role;
 
-use role::{CommandLine, Role};
+use role::{CommandLine, EspCommand, PolicyCommand, Role};
 
 fn main() -> ExitCode {
     let role = CommandLine::parse().role;
@@ -27,6 +27,12 @@ fn main() -> ExitCode {
         // The operator.
         Role::Check(options) => mainstay_ctl::check(&options),
         Role::Apply(options) => mainstay_ctl::apply(&options),
+        Role::Rollback(options) => mainstay_ctl::rollback(&options),
+        Role::Generations(options) => mainstay_ctl::generations(&options),
+        Role::Swap(options) => mainstay_ctl::swap(&options),
+        Role::Purge(options) => mainstay_ctl::purge(&options),
+        Role::Policy(PolicyCommand::Refresh(options)) => mainstay_ctl::policy_refresh(&options),
+        Role::Esp(EspCommand::Status(options)) => mainstay_ctl::esp_status(&options),
         Role::Status(options) => mainstay_ctl::status(&options),
         Role::Quickstart(options) => mainstay_quickstart::run(&options).map(|()| ExitCode::SUCCESS),
     };

@@ -25,6 +25,20 @@ pub(crate) enum Role {
     Check(mainstay_ctl::CheckOptions),
     /// Put a configuration into service, with nothing closed
     Apply(mainstay_ctl::ApplyOptions),
+    /// Put an earlier configuration into service again
+    Rollback(mainstay_ctl::RollbackOptions),
+    /// Show which configurations are kept, and which one serves
+    Generations(mainstay_ctl::GenerationsOptions),
+    /// Have active and standby change places
+    Swap(mainstay_ctl::OrderOptions),
+    /// Forget every response that is kept
+    Purge(mainstay_ctl::OrderOptions),
+    /// What requests are decided by
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// The service that logs users in
+    #[command(subcommand)]
+    Esp(EspCommand),
     /// Show every process of a running gateway, and which worker serves
     Status(mainstay_ctl::StatusOptions),
     /// Try it: a gateway with a demo application, on loopback, until interrupted
@@ -38,6 +52,20 @@ pub(crate) enum Role {
     /// Serve connections
     #[command(hide = true)]
     Worker(WorkerOptions),
+}
+
+/// `mainstay policy …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Have every process read its policies again
+    Refresh(mainstay_ctl::OrderOptions),
+}
+
+/// `mainstay esp …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum EspCommand {
+    /// Show how it is, as every process sees it
+    Status(mainstay_ctl::OrderOptions),
 }
 
 /// What a worker is told.
@@ -68,6 +96,12 @@ impl Role {
             Self::Worker(options) => Process::Worker(options.slot.into()).to_string(),
             Self::Check(_) => "check".to_owned(),
             Self::Apply(_) => "apply".to_owned(),
+            Self::Rollback(_) => "rollback".to_owned(),
+            Self::Generations(_) => "generations".to_owned(),
+            Self::Swap(_) => "swap".to_owned(),
+            Self::Purge(_) => "purge".to_owned(),
+            Self::Policy(_) => "policy".to_owned(),
+            Self::Esp(_) => "esp".to_owned(),
             Self::Status(_) => "status".to_owned(),
             Self::Quickstart(_) => "quickstart".to_owned(),
         }
@@ -111,7 +145,9 @@ mod tests {
     #[test]
     fn the_help_names_what_an_operator_may_use() {
         let help = CommandLine::command().render_help().to_string();
-        for shown in ["run", "check", "status", "quickstart"] {
+        for shown in
+            ["run", "check", "apply", "rollback", "generations", "swap", "status", "quickstart"]
+        {
             assert!(help.contains(&format!("\n  {shown} ")), "{shown} is not in {help}");
         }
         assert!(!help.contains("\n  worker "), "{help}");

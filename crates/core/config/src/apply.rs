@@ -19,8 +19,8 @@ pub const PROBES_MAX: usize = 64;
 /// Longest path of a probe.
 const PATH_BYTES_MAX: usize = 1024;
 
-/// Zero: it is confirmed at once.
-const CONFIRMS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+/// How long a watch may last. Zero: it is confirmed at once.
+pub const CONFIRMS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 const PROBE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 const STATUSES: RangeInclusive<u16> = 200..=599;
 const LEAST: RangeInclusive<u64> = 1..=1_000_000;

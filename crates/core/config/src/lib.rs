@@ -53,6 +53,7 @@ pub use gateway::Gateway;
 pub use host::Host;
 pub use kind::Kind;
 pub use problem::Problem;
+pub use scalar::read_duration;
 
 /// Longest text that is read as a configuration. A longer one is refused whole.
 pub const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -28,7 +28,7 @@ impl Percent {
 }
 
 /// Reads `250ms`, `5s`, `1m`, `1h`: a whole number and its unit, nothing between them.
-pub(crate) fn read_duration(text: &str) -> Option<Duration> {
+pub fn read_duration(text: &str) -> Option<Duration> {
     read(text, &DURATION_UNITS).map(Duration::from_millis)
 }
 

@@ -1,5 +1,5 @@
-//! What an operator asks of a running gateway, and the answer: one request, one reply, then
-//! the connection is closed.
+//! What an operator asks of a running gateway, and the answer: one request, its replies, then
+//! the connection is closed. Before its outcome an apply tells what it has begun.
 
 use mainstay_model::{Generation, Process, Slot};
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,15 @@ use crate::frame::Message;
 pub enum Command {
     /// Every process, and who serves.
     Status,
-    /// Serve the configuration in the file that travels with it. Answered when that is done, or
-    /// undone.
-    Apply,
+    /// Serve the configuration in the file that travels with it.
+    Apply {
+        /// For how long it is watched; none: as the configuration says.
+        confirm_ms: Option<u64>,
+    },
+    /// Serve a generation that is kept; none: the one before the current.
+    Rollback { generation: Option<Generation> },
+    /// Which generations are kept.
+    Generations,
 }
 
 /// Master to operator.
@@ -22,6 +28,9 @@ pub enum Command {
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     Status(Status),
+    Generations(Generations),
+    /// An apply has come so far.
+    Progress(Progress),
     /// This generation is in service.
     Applied {
         generation: Generation,
@@ -35,13 +44,48 @@ pub enum Reply {
 impl Message for Command {
     fn descriptors(&self) -> usize {
         match self {
-            Self::Status => 0,
-            Self::Apply => 1,
+            Self::Status | Self::Rollback { .. } | Self::Generations => 0,
+            Self::Apply { .. } => 1,
         }
     }
 }
 
 impl Message for Reply {}
+
+/// How far an apply has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub generation: Generation,
+    pub step: Step,
+    /// Since it began.
+    pub after_ms: u64,
+}
+
+/// What an apply does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// The standby loads it and answers its probes.
+    Prove,
+    /// Active and standby change places.
+    Swap,
+    /// Clients are watched.
+    Watch,
+    /// It is current; the former active follows.
+    Follow,
+    /// The former active serves again.
+    GoBack,
+    /// Whoever has loaded it comes back to the current one.
+    Unwind,
+}
+
+/// The generations that are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generations {
+    /// Oldest first.
+    pub kept: Vec<Generation>,
+    pub current: Generation,
+}
 
 /// A gateway at one instant. This is also what `mainstay status --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,30 +1,39 @@
-//! `mainstay apply FILE`: puts a configuration into service, or says why not.
+//! `mainstay apply FILE` and `mainstay rollback`: put a configuration into service, and show how
+//! far that has come.
 //!
 //! The file is checked here first, so that what is wrong with it is said with its place and costs
-//! the gateway nothing.
+//! the gateway nothing. A master that dies on the way takes its answer with it, and its keeper
+//! holds the connection open; so its end is watched, and its successor is asked what serves.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use mainstay_config::gateway;
+use mainstay_config::apply::CONFIRMS;
+use mainstay_config::{gateway, read_duration};
 use mainstay_message::{MessageError, receive, send_within};
-use mainstay_os::{Channel, ChannelError, now};
-use mainstay_wire::command::{Command, Reply};
-use rustix::event::PollFlags;
+use mainstay_model::Generation;
+use mainstay_os::{Channel, ChannelError, Pidfd, now};
+use mainstay_wire::command::{Command, Progress, Reply, Step};
+use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::ask::wait;
+use crate::ask;
 use crate::place::Place;
+use crate::text;
 
-/// How long an apply may take: each of its parts has a shorter limit in the master.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long an apply may take beside the time for which it is watched: each of its parts has a
+/// shorter limit in the master.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// How long the master may take to hear the question.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the successor of a master may take to say what serves.
+const SUCCESSOR_LIMIT: Duration = Duration::from_secs(15);
 
 /// What `mainstay apply` is given.
 #[derive(Debug, clap::Args)]
@@ -33,15 +42,41 @@ pub struct ApplyOptions {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
+    /// Check the file and stop there
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Watch clients for so long after the swap, whatever the file says: "10s", "500ms", "0s"
+    #[arg(long, value_name = "DURATION", value_parser = confirm)]
+    pub confirm: Option<Duration>,
+
     #[command(flatten)]
     pub place: Place,
+}
+
+/// What `mainstay rollback` is given.
+#[derive(Debug, clap::Args)]
+pub struct RollbackOptions {
+    /// The generation to serve again; the one before the current, if none is named
+    #[arg(value_name = "GENERATION")]
+    pub generation: Option<Generation>,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// As gateway.toml has it.
+fn confirm(text: &str) -> Result<Duration, String> {
+    match read_duration(text) {
+        Some(confirm) if CONFIRMS.contains(&confirm) => Ok(confirm),
+        Some(_) | None => Err("a duration from \"0s\" to \"1h\", such as \"10s\"".to_owned()),
+    }
 }
 
 /// Applies, and tells what came of it.
 pub fn apply(options: &ApplyOptions) -> anyhow::Result<ExitCode> {
     let path = &options.file;
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = text::read(path).with_context(|| path.display().to_string())?;
     if let Err(problems) = gateway::parse(&text) {
         let mut output = io::stderr().lock();
         for problem in &problems {
@@ -50,39 +85,124 @@ pub fn apply(options: &ApplyOptions) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::FAILURE);
     }
+    if options.dry_run {
+        say(&format!("{}: ok, not applied", path.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let run = options.place.run()?;
-    match ask(&run, &file)? {
-        Reply::Applied { generation } => {
-            writeln!(io::stdout().lock(), "generation {generation} is in service")
-                .context("cannot write to standard output")?;
+    let millis = |confirm: Duration| u64::try_from(confirm.as_millis()).unwrap_or(u64::MAX);
+    let confirm_ms = options.confirm.map(millis);
+    let command = Command::Apply { confirm_ms };
+    put_into_service(&options.place.run()?, &command, Some(&file))
+}
+
+/// Goes back, and tells what came of it.
+pub fn rollback(options: &RollbackOptions) -> anyhow::Result<ExitCode> {
+    let command = Command::Rollback { generation: options.generation };
+    put_into_service(&options.place.run()?, &command, None)
+}
+
+/// How a conversation with a master ended.
+enum Ended {
+    Answered(Reply),
+    /// It died; this had begun.
+    Died {
+        begun: Option<Generation>,
+    },
+}
+
+fn put_into_service(
+    run: &Path,
+    command: &Command,
+    file: Option<&File>,
+) -> anyhow::Result<ExitCode> {
+    match converse(run, command, file)? {
+        Ended::Answered(Reply::Applied { generation }) => {
+            say(&format!("generation {generation} is in service"))?;
             Ok(ExitCode::SUCCESS)
         }
-        Reply::Refused { reason } => bail!("not applied: {reason}"),
-        Reply::Status(_) => bail!("the master answered something else"),
+        Ended::Answered(Reply::Refused { reason }) => bail!("not applied: {reason}"),
+        Ended::Answered(Reply::Status(_) | Reply::Generations(_) | Reply::Progress(_)) => {
+            bail!("the master answered something else")
+        }
+        Ended::Died { begun } => {
+            let current = match ask::ask(run, &Command::Status, SUCCESSOR_LIMIT)? {
+                Reply::Status(status) => status.generation,
+                Reply::Generations(_)
+                | Reply::Progress(_)
+                | Reply::Applied { .. }
+                | Reply::Refused { .. } => bail!("the master answered something else"),
+            };
+            if begun == Some(current) {
+                say(&format!("generation {current} is in service; the master died on the way"))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            bail!("not applied: the master died on the way; generation {current} is in service")
+        }
     }
 }
 
 /// Asks once: an apply whose answer was lost is not to be done twice.
-fn ask(run: &std::path::Path, file: &File) -> anyhow::Result<Reply> {
-    const LOST: &str =
-        "the master ended before it answered; `mainstay status` tells the generation";
+fn converse(run: &Path, command: &Command, file: Option<&File>) -> anyhow::Result<Ended> {
     let channel = Channel::connect(&run.join("admin.sock"))
         .with_context(|| format!("no gateway runs in {}", run.display()))?;
-    send_within(&channel, &Command::Apply, &[file.as_fd()], SEND_LIMIT)
-        .context("cannot ask the master")?;
-    let deadline = now() + LIMIT;
+    let pid = channel.peer_pid().context("cannot tell who the master is")?;
+    let master = Pidfd::open(pid).context("cannot watch the master")?;
+    let descriptors: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
+    send_within(&channel, command, &descriptors, SEND_LIMIT).context("cannot ask the master")?;
+    let mut begun = None;
+    let mut deadline = now() + LIMIT;
     loop {
-        match receive(&channel) {
-            Ok(Some((reply, _))) => return Ok(reply),
-            Ok(None) => {}
-            Err(MessageError::Channel { source: ChannelError::Closed }) => bail!(LOST),
-            Err(error) => return Err(error).context("cannot hear the master"),
+        // Before the channel is read: what it said before it died counts.
+        let is_dead = master.has_exited().context("cannot look at the master")?;
+        loop {
+            match receive(&channel) {
+                Ok(Some((Reply::Progress(progress), _))) => {
+                    begun = Some(progress.generation);
+                    deadline = now() + LIMIT;
+                    say(&describe(&progress))?;
+                }
+                Ok(Some((reply, _))) => return Ok(Ended::Answered(reply)),
+                Ok(None) => break,
+                Err(MessageError::Channel { source: ChannelError::Closed }) => {
+                    return Ok(Ended::Died { begun });
+                }
+                Err(error) => return Err(error).context("cannot hear the master"),
+            }
         }
-        let left = deadline.since(now());
-        if left.is_zero() {
-            bail!("no answer in {LIMIT:?}; `mainstay status` tells the generation");
+        if is_dead {
+            return Ok(Ended::Died { begun });
         }
-        wait(&channel, PollFlags::IN, left).context("cannot wait for the master's answer")?;
+        if deadline.since(now()).is_zero() {
+            bail!("nothing was heard for {LIMIT:?}; `mainstay status` tells the generation");
+        }
+        wait_for_either(&channel, &master)?;
     }
+}
+
+/// Waits until the master says something or dies, or for a second.
+fn wait_for_either(channel: &Channel, master: &Pidfd) -> anyhow::Result<()> {
+    const TICK: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
+    let mut descriptors = [PollFd::new(channel, PollFlags::IN), PollFd::new(master, PollFlags::IN)];
+    match poll(&mut descriptors, Some(&TICK)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno).context("cannot wait for the master"),
+    }
+}
+
+fn describe(progress: &Progress) -> String {
+    let Progress { generation, step, after_ms } = progress;
+    let doing = match step {
+        Step::Prove => format!("generation {generation}: the standby loads and proves it"),
+        Step::Swap => "active and standby change places".to_owned(),
+        Step::Watch => "clients are watched".to_owned(),
+        Step::Follow => "it is current, the former active follows".to_owned(),
+        Step::GoBack => "it is hurt, the former active serves again".to_owned(),
+        Step::Unwind => "whoever had loaded it comes back".to_owned(),
+    };
+    format!("{after_ms:>6} ms  {doing}")
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(io::stdout().lock(), "{line}").context("cannot write to standard output")
 }

@@ -1,5 +1,6 @@
 //! What an operator asks: is this configuration right ([`check`]), what does the gateway do
-//! ([`status`]), and to serve another configuration ([`apply`]).
+//! ([`status`]), to serve another configuration ([`apply`]) or an earlier one again
+//! ([`rollback`], [`generations`]), and orders to every process ([`swap`] and its neighbours).
 //!
 //! # Not here
 //!
@@ -10,11 +11,15 @@
 mod apply;
 mod ask;
 mod check;
+mod generations;
+mod order;
 mod place;
 mod status;
 mod table;
 mod text;
 
-pub use apply::{ApplyOptions, apply};
+pub use apply::{ApplyOptions, RollbackOptions, apply, rollback};
 pub use check::{CheckOptions, check};
+pub use generations::{GenerationsOptions, generations};
+pub use order::{OrderOptions, esp_status, policy_refresh, purge, swap};
 pub use status::{StatusOptions, status};

@@ -11,6 +11,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use tracing::{debug, warn};
 
+use crate::apply::Asker;
 use crate::token::Token;
 use crate::turn::Master;
 
@@ -66,6 +67,13 @@ impl Master {
         }
     }
 
+    /// The channel of an operator whose answer takes time.
+    fn take_operator(&mut self, index: usize) -> anyhow::Result<Channel> {
+        let Operator { channel, .. } = self.operators.waiting.remove(index);
+        self.poller.remove(&channel).context("cannot stop watching an operator")?;
+        Ok(channel)
+    }
+
     /// Answers an operator.
     pub(crate) fn answer_operator(&mut self, number: u32) -> anyhow::Result<()> {
         let is_asking = |operator: &Operator| operator.number == number;
@@ -74,13 +82,15 @@ impl Master {
         let reply = match receive(&operator.channel) {
             Ok(None) => return Ok(()),
             Ok(Some((Command::Status, _))) => Some(Reply::Status(self.status())),
-            Ok(Some((Command::Apply, files))) => {
-                let operator = self.operators.waiting.remove(index);
-                self.poller
-                    .remove(&operator.channel)
-                    .context("cannot stop watching an operator")?;
+            Ok(Some((Command::Generations, _))) => Some(self.kept_generations()),
+            Ok(Some((Command::Apply { confirm_ms }, files))) => {
+                let operator = self.take_operator(index)?;
                 let Some(file) = files.into_iter().next() else { return Ok(()) };
-                return self.begin_apply(operator.channel, file);
+                return self.begin_apply(operator, file, confirm_ms.map(Duration::from_millis));
+            }
+            Ok(Some((Command::Rollback { generation }, _))) => {
+                let operator = Asker::Operator(self.take_operator(index)?);
+                return self.roll_back(operator, generation);
             }
             Err(MessageError::Frame { source }) => {
                 Some(Reply::Refused { reason: Chain(&source).to_string() })

@@ -22,7 +22,7 @@ use mainstay_pair::{
     Lease, Watch, WatchLimits,
 };
 use mainstay_wire::broadcast::{Answer, Order, ToBroadcast};
-use mainstay_wire::command::Reply;
+use mainstay_wire::command::{self, Progress, Reply, Step};
 use tracing::{debug, error, info, warn};
 
 use crate::turn::Master;
@@ -35,6 +35,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 pub(crate) struct Applying {
     pub(crate) apply: Apply,
     asker: Asker,
+    begun: Timestamp,
     /// The chain's question to us.
     question: Option<u64>,
     limits: WatchLimits,
@@ -52,6 +53,20 @@ pub(crate) enum Asker {
 }
 
 impl Applying {
+    /// Tells an operator how far it has come. One that is gone reads the log.
+    fn tell_progress(&self) {
+        let Asker::Operator(operator) = &self.asker else { return };
+        let after = now().since(self.begun).as_millis();
+        let progress = Progress {
+            generation: self.apply.generation(),
+            step: step_of(self.apply.part()),
+            after_ms: u64::try_from(after).unwrap_or(u64::MAX),
+        };
+        if let Err(error) = send(operator, &Reply::Progress(progress), &[]) {
+            debug!(error = %Chain(&error), "cannot tell an operator");
+        }
+    }
+
     /// When it wants to be looked at.
     pub(crate) fn wake_at(&self, now: Timestamp) -> Timestamp {
         match self.watch {
@@ -64,11 +79,44 @@ impl Applying {
 impl Master {
     /// Begins to put a configuration into service. Whoever asked is answered now if that cannot
     /// begin, and at its end otherwise.
-    pub(crate) fn begin_apply(&mut self, operator: Channel, file: OwnedFd) -> anyhow::Result<()> {
+    pub(crate) fn begin_apply(
+        &mut self,
+        operator: Channel,
+        file: OwnedFd,
+        confirm: Option<Duration>,
+    ) -> anyhow::Result<()> {
         let asker = Asker::Operator(operator);
         match self.stage(file) {
-            Ok((generation, watch)) => self.begin(asker, generation, watch),
+            Ok((generation, watch)) => {
+                let confirm = confirm.unwrap_or(watch.confirm);
+                self.begin(asker, generation, apply::Watch { confirm, ..watch })
+            }
             Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
+        }
+    }
+
+    /// Goes back to a generation that is kept: the one before the current, if none is named.
+    pub(crate) fn roll_back(
+        &mut self,
+        asker: Asker,
+        generation: Option<Generation>,
+    ) -> anyhow::Result<()> {
+        let before = || -> anyhow::Result<Generation> {
+            let kept = Generations::of(&self.settings.host.state).kept()?;
+            let earlier = kept.into_iter().rev().find(|kept| *kept < self.generation);
+            earlier.context("no generation before the current one is kept")
+        };
+        match generation.map_or_else(before, Ok) {
+            Ok(generation) => self.apply_kept(asker, generation),
+            Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
+        }
+    }
+
+    /// Which generations are kept.
+    pub(crate) fn kept_generations(&self) -> Reply {
+        match Generations::of(&self.settings.host.state).kept() {
+            Ok(kept) => Reply::Generations(command::Generations { kept, current: self.generation }),
+            Err(error) => Reply::Refused { reason: Chain(&error).to_string() },
         }
     }
 
@@ -103,8 +151,18 @@ impl Master {
             WatchLimits { failed_percent: watch.failures.percent(), least: watch.failures_least };
         info!(%generation, confirm_ms = confirm.as_millis(), "apply begins");
         let apply = Apply::begin(now(), generation, confirm);
-        self.applying =
-            Some(Applying { apply, asker, question: None, limits, watch: None, reason: None });
+        self.applying = Some(Applying {
+            apply,
+            asker,
+            begun: now(),
+            question: None,
+            limits,
+            watch: None,
+            reason: None,
+        });
+        if let Some(applying) = &self.applying {
+            applying.tell_progress();
+        }
         let confirm_ms = u64::try_from(confirm.as_millis()).unwrap_or(u64::MAX);
         self.tell_broadcast(&ToBroadcast::Chain { order: Order::Apply { generation, confirm_ms } })
     }
@@ -177,9 +235,13 @@ impl Master {
     /// Something happened that an apply may wait for.
     pub(crate) fn step_apply(&mut self, event: ApplyEvent) -> anyhow::Result<()> {
         let Some(applying) = &mut self.applying else { return Ok(()) };
+        let before = step_of(applying.apply.part());
         let (apply, effects) = applying.apply.step(now(), event);
         if let Some(apply) = apply {
             applying.apply = apply;
+            if step_of(apply.part()) != before {
+                applying.tell_progress();
+            }
         }
         if !matches!(applying.apply.part(), ApplyPart::Watching { .. }) {
             applying.watch = None;
@@ -360,6 +422,17 @@ impl Master {
                 self.tell_broadcast(&ToBroadcast::Settled { ticket: *ticket, answer })
             }
         }
+    }
+}
+
+const fn step_of(part: ApplyPart) -> Step {
+    match part {
+        ApplyPart::Proving => Step::Prove,
+        ApplyPart::Swapping { .. } => Step::Swap,
+        ApplyPart::Watching { .. } => Step::Watch,
+        ApplyPart::Following => Step::Follow,
+        ApplyPart::Returning { .. } => Step::GoBack,
+        ApplyPart::Unwinding { .. } => Step::Unwind,
     }
 }
 

@@ -72,6 +72,9 @@ pub(crate) fn status(run: &Path) -> Option<Status> {
     poll(&mut [PollFd::new(&channel, PollFlags::IN)], Some(&limit)).ok()?;
     match receive(&channel).ok()??.0 {
         Reply::Status(status) => Some(status),
-        Reply::Refused { .. } | Reply::Applied { .. } => None,
+        Reply::Generations(_)
+        | Reply::Progress(_)
+        | Reply::Refused { .. }
+        | Reply::Applied { .. } => None,
     }
 }

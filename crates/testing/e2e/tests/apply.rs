@@ -123,11 +123,17 @@ fn an_apply_is_served_from_the_next_request_on() -> anyhow::Result<()> {
     let active = gateway.active()?;
 
     let answer = apply(&gateway, "\n[limits]\ntarget_bytes = 64\n")?;
-    assert_eq!(
-        (answer.code, &*answer.out),
-        (Some(0), "generation 2 is in service\n"),
-        "{answer:?}"
-    );
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    let steps = [
+        "generation 2: the standby loads and proves it",
+        "active and standby change places",
+        "clients are watched",
+        "it is current, the former active follows",
+        "generation 2 is in service",
+    ];
+    let said: Vec<&str> = answer.out.lines().collect();
+    assert_eq!(said.len(), steps.len(), "{answer:?}");
+    assert!(said.iter().zip(steps).all(|(line, step)| line.ends_with(step)), "{answer:?}");
     let status = gateway.wait_for("a status", |_| true)?;
     assert_eq!(status.generation, Generation::FIRST.next());
     assert_eq!(status.active, Some(active.other()), "the standby was first");

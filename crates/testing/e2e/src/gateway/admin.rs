@@ -31,7 +31,10 @@ pub(super) fn status(path: &Path) -> Option<Status> {
     let (bytes, _) = recv(&socket, &mut answer[..], RecvFlags::empty()).ok()?;
     match frame::decode(&answer[..bytes]).ok()? {
         Reply::Status(status) => Some(status),
-        Reply::Refused { .. } | Reply::Applied { .. } => None,
+        Reply::Generations(_)
+        | Reply::Progress(_)
+        | Reply::Refused { .. }
+        | Reply::Applied { .. } => None,
     }
 }
 
