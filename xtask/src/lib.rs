@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+pub mod administration;
 pub mod bench;
 pub mod ci;
 pub mod fuzz;

@@ -27,6 +27,8 @@ enum Command {
     Sim(xtask::sim::Options),
     /// Kill real processes under load, and count what clients see
     Torture(mainstay_e2e::torture::Options),
+    /// Administer a gateway under load, with kills in each step of an apply
+    Administration(mainstay_e2e::administration::Options),
     /// Measure how long clients wait for an heir, and what connections cost
     Latency(mainstay_e2e::latency::Options),
     /// Run every fuzz target, one after the other
@@ -58,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tidy => xtask::tidy::run(xtask::root()),
         Command::Sim(options) => xtask::sim::run(&options),
         Command::Torture(options) => xtask::torture::run(&options),
+        Command::Administration(options) => xtask::administration::run(&options),
         Command::Latency(options) => xtask::latency::run(&options),
         Command::Fuzz(options) => xtask::fuzz::run(&options),
         Command::Bench(options) => xtask::bench::run(&options),

@@ -26,6 +26,8 @@
     reason = "a harness fails by panicking"
 )]
 
+pub mod administration;
+pub mod caller;
 pub mod children;
 pub mod cli;
 pub mod client;

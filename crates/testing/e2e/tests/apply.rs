@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use mainstay_e2e::administration;
 use mainstay_e2e::cli::{Answer, mainstay};
 use mainstay_e2e::client::{Client, request};
 use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
@@ -256,4 +257,10 @@ fn what_was_applied_is_served_after_a_stop_unless_the_file_was_edited_since() ->
         assert_eq!(status.generation.number(), generation, "after {edit:?}");
     }
     Ok(())
+}
+
+/// The short form of `cargo xtask administration`: every process is killed in every step.
+#[test]
+fn administration_under_load_costs_nothing_and_tells_the_truth() -> anyhow::Result<()> {
+    administration::observe(&administration::Options::SHORT).map(drop)
 }

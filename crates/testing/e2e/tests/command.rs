@@ -1,47 +1,13 @@
 //! The command channel: what a script says, and what comes of it.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::{SocketAddr, TcpListener};
 
+use mainstay_e2e::caller::Caller;
 use mainstay_e2e::client::Client;
 use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::Process;
 use rustix::process::Signal;
-
-/// A caller on any stream.
-struct Caller<S: Read + Write> {
-    stream: BufReader<S>,
-}
-
-impl Caller<UnixStream> {
-    fn connect(gateway: &Gateway) -> anyhow::Result<Self> {
-        let path = gateway.path().join("run/command.sock");
-        let stream =
-            wait::until("the command channel", DEADLINE, || UnixStream::connect(&path).ok())?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        Ok(Self { stream: BufReader::new(stream) })
-    }
-}
-
-impl<S: Read + Write> Caller<S> {
-    fn say(&mut self, line: &str) -> anyhow::Result<()> {
-        Ok(self.stream.get_mut().write_all(format!("{line}\n").as_bytes())?)
-    }
-
-    /// The next line; empty when broadcast has closed.
-    fn hear(&mut self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
-    }
-
-    fn ask(&mut self, line: &str) -> anyhow::Result<String> {
-        self.say(line)?;
-        self.hear()
-    }
-}
 
 #[test]
 fn a_command_reaches_standby_master_and_active() -> anyhow::Result<()> {
@@ -140,12 +106,7 @@ fn a_caller_on_tcp_has_to_know_the_token() -> anyhow::Result<()> {
         &*address.to_string(),
     );
     let gateway = Gateway::start(&setup)?;
-    let connect = || -> anyhow::Result<Caller<TcpStream>> {
-        let stream =
-            wait::until("the command channel", DEADLINE, || TcpStream::connect(address).ok())?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        Ok(Caller { stream: BufReader::new(stream) })
-    };
+    let connect = || Caller::connect_to(address);
     for first in [r#"{"command":"status"}"#, r#"{"token":"no"}"#, r#"{"token":""}"#] {
         let mut caller = connect()?;
         let answer = caller.ask(first)?;
