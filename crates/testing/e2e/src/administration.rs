@@ -1,9 +1,10 @@
-//! Administers a gateway under load: applies, rollbacks and swaps, one after the other, and
-//! then an apply with a kill in each of its steps.
+//! Administers a gateway under load: applies, rollbacks and swaps, one after the other; then an
+//! apply with a kill in each of its steps; then configurations that are valid and bad.
 //!
 //! What is promised: clients see nothing of it; afterwards one generation serves everywhere; and
 //! whoever asked was told the truth.
 
+mod hurt;
 mod matrix;
 mod operator;
 mod routine;
@@ -81,5 +82,5 @@ fn administer(
     writeln!(report, "\n{seen}")?;
     matrix?;
     anyhow::ensure!(seen.is_clean(), "clients saw something of it");
-    Ok(())
+    hurt::perform(&operator, report)
 }
