@@ -1,5 +1,6 @@
 //! Administers a gateway under load: applies, rollbacks and swaps, one after the other; then an
-//! apply with a kill in each of its steps; then configurations that are valid and bad.
+//! apply with a kill in each of its steps; then configurations that are valid and bad, and ones
+//! with ten thousand routes.
 //!
 //! What is promised: clients see nothing of it; afterwards one generation serves everywhere; and
 //! whoever asked was told the truth.
@@ -7,6 +8,7 @@
 mod hurt;
 mod matrix;
 mod operator;
+mod routes;
 mod routine;
 
 use std::fmt::Write as _;
@@ -82,5 +84,6 @@ fn administer(
     writeln!(report, "\n{seen}")?;
     matrix?;
     anyhow::ensure!(seen.is_clean(), "clients saw something of it");
-    hurt::perform(&operator, report)
+    hurt::perform(&operator, report)?;
+    routes::perform(&operator, report)
 }
