@@ -59,7 +59,8 @@ impl Place {
             ["crates", "core", "config"] => Self::Config,
             ["crates", "core", _] => Self::Machine,
             ["crates", "engine", "os"] => Self::Os,
-            ["crates", "engine", "message"] => Self::Message,
+            // Beside each other: how a role talks to its processes, and to its commands.
+            ["crates", "engine", "message" | "child"] => Self::Message,
             ["crates", "engine", "ledger"] => Self::Ledger,
             // Beside the others, too: what is on the disk, and nothing of connections.
             ["crates", "engine", "generations" | "store"] => Self::Store,
