@@ -12,12 +12,14 @@ use toml::Spanned;
 use crate::address::UNIX_PATH_BYTES_MAX;
 use crate::entry::Entry;
 use crate::gateway;
+use crate::hooks;
+pub use crate::hooks::{Hook, Hooks};
 use crate::problem::{Problem, Problems};
 pub use crate::scalar::Percent;
 use crate::section::Section;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 11] = [
+pub(crate) const KEYS: [&str; 12] = [
     "state",
     "run",
     "gateway",
@@ -25,6 +27,7 @@ pub(crate) const KEYS: [&str; 11] = [
     "master",
     "worker",
     "broadcast",
+    "hooks",
     "pair",
     "restart",
     "metrics",
@@ -79,6 +82,7 @@ pub struct Host {
     /// By slot; both have the same number of threads.
     pub workers: [Worker; 2],
     pub broadcast: Broadcast,
+    pub hooks: Hooks,
     pub pair: Pair,
     pub restart: Restart,
     /// None: no metrics.
@@ -165,6 +169,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let nofile = file.integer("nofile", NOFILE, &NOFILES);
     let (master, workers) = read_processes(&mut file);
     let broadcast = read_broadcast(&mut file);
+    let hooks = hooks::read(&mut file);
     let pair = read_pair(&mut file);
     let restart = read_restart(&mut file);
     let metrics = read_metrics(&mut file);
@@ -178,6 +183,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         master,
         workers,
         broadcast,
+        hooks,
         pair,
         restart,
         metrics,

@@ -39,6 +39,7 @@ pub mod listeners;
 
 mod address;
 mod entry;
+mod hooks;
 mod hostname;
 mod limits;
 mod names;

@@ -23,6 +23,7 @@ fn every_default() {
         master: Master { memory: Percent::new(10) },
         workers: [worker.clone(), worker],
         broadcast: Broadcast { command: LocalAddress::Tcp(([127, 0, 0, 1], 41114).into()) },
+        hooks: Hooks::default(),
         pair: Pair {
             hold_timeout: Duration::from_secs(5),
             hang_timeout: Duration::from_secs(1),
