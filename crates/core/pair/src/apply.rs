@@ -2,17 +2,24 @@
 //! master watches, and goes back by itself if clients are hurt.
 //!
 //! ```text
-//!           the chain has      the first        confirmed:          everyone
-//!           reached us         is active        current             follows
-//!  Proving ────────────▶ Swapping ──────▶ Watching ──────▶ Following ──────▶ applied
-//!     │ the chain failed    │ too late       │ hurt, first is gone
-//!     │                     └────────────────┴▶ Returning
-//!     │                                            │ the former is active, or too late
-//!     ▼                                            ▼
-//!   undone ◀───────────────────────────────── Unwinding, until the chain has ended
+//!  Preparing ──▶ Connecting        hooks: before anything, and for the addresses it needs
+//!     │ fails       │      │ fails
+//!     ▼             ▼      └────────────────────────────────────────────────┐
+//!   undone       Proving                                                    │
+//!                   │ the chain has reached us                              │
+//!                   ▼      the first is active        confirmed: current    │
+//!                Swapping ─────────────▶ Watching ────────────▶ Following   │
+//!                   │ too late              │ hurt, first is gone  │ everyone follows
+//!                   └───────────┬───────────┘                      ▼        │
+//!                               ▼                              Finishing ──▶ applied
+//!                           Returning                          (the last hook)
+//!                               │ the former is active, or too late         │
+//!                               ▼                                           ▼
+//!                           Unwinding, until the chain has ended ──▶ Disconnecting ──▶ undone
 //! ```
 //!
-//! Proving and following are the workers' part and broadcast's (`mainstay-command`).
+//! Proving and following are the workers' part and broadcast's (`mainstay-command`). Whoever
+//! performs answers for a hook that is not there as for one that went well.
 //!
 //! # Invariants
 //!
@@ -34,6 +41,9 @@ const SWAP_MAX: Duration = Duration::from_secs(10);
 /// following after.
 const CHAIN_MAX: Duration = Duration::from_secs(120);
 
+/// How long the hooks may take, whatever their own limits are.
+const HOOK_MAX: Duration = Duration::from_secs(1200);
+
 /// An apply that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Apply {
@@ -47,6 +57,10 @@ pub struct Apply {
 /// How far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// The hook before anything is done.
+    Preparing,
+    /// The hook that makes the addresses which it needs.
+    Connecting,
     Proving,
     Swapping {
         first: Slot,
@@ -60,7 +74,13 @@ pub enum Part {
         cause: Cause,
     },
     Following,
+    /// The hook after it.
+    Finishing,
     Unwinding {
+        cause: Cause,
+    },
+    /// The hook that takes the addresses back.
+    Disconnecting {
         cause: Cause,
     },
 }
@@ -68,6 +88,8 @@ pub enum Part {
 /// Why an apply was undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
+    /// A hook refused it.
+    Hook,
     /// The chain says why.
     Chain,
     /// Active and standby did not change places in time.
@@ -85,6 +107,9 @@ pub enum Cause {
 /// What happened that an apply depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplyEvent {
+    /// The hook that was run went well.
+    HookDone,
+    HookFailed,
     /// The chain asks us: this worker has the generation, and is to be active.
     Turn {
         first: Slot,
@@ -102,9 +127,23 @@ pub enum ApplyEvent {
     Tick,
 }
 
+/// What a machine may want run around an apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    PreApply,
+    Network,
+    /// The same, to undo it.
+    UndoNetwork,
+    PostApply,
+}
+
 /// What the master must do for it, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplyEffect {
+    /// Run what this machine wants run here, and tell how that went.
+    Hook(Hook),
+    /// Have broadcast carry it to every process.
+    Chain,
     /// Make this worker active, if it is not.
     Activate(Slot),
     /// Begin to count what fails.
@@ -118,10 +157,11 @@ pub enum ApplyEffect {
 }
 
 impl Apply {
-    /// Begins when the chain was asked for.
+    /// Begins, and what is done first.
     #[must_use]
-    pub fn begin(now: Timestamp, generation: Generation, confirm: Duration) -> Self {
-        Self { generation, confirm, part: Part::Proving, until: now + CHAIN_MAX }
+    pub fn begin(now: Timestamp, generation: Generation, confirm: Duration) -> (Self, ApplyEffect) {
+        let apply = Self { generation, confirm, part: Part::Preparing, until: now + HOOK_MAX };
+        (apply, ApplyEffect::Hook(Hook::PreApply))
     }
 
     /// What is being put into service.
@@ -142,24 +182,59 @@ impl Apply {
     /// What becomes of it.
     #[must_use]
     pub fn step(self, now: Timestamp, event: ApplyEvent) -> (Option<Self>, Vec<ApplyEffect>) {
+        if event == ApplyEvent::Tick && now < self.until {
+            return self.stay();
+        }
+        match self.part {
+            Part::Preparing | Part::Connecting => self.prepare(now, event),
+            Part::Proving | Part::Swapping { .. } | Part::Watching { .. } => {
+                self.exchange(now, event)
+            }
+            Part::Returning { .. } | Part::Unwinding { .. } | Part::Disconnecting { .. } => {
+                self.undo(now, event)
+            }
+            Part::Following | Part::Finishing => self.finish(now, event),
+        }
+    }
+
+    // In the four parts of the match, an event that has no arm is another part's matter, or came
+    // too early or too late. A tick that comes here says that the part is late.
+
+    fn prepare(self, now: Timestamp, event: ApplyEvent) -> Next {
+        use ApplyEvent::{HookDone, HookFailed, Tick};
+        match (self.part, event) {
+            (Part::Preparing, HookDone) => {
+                let apply = self.at(Part::Connecting, now + HOOK_MAX);
+                (Some(apply), vec![ApplyEffect::Hook(Hook::Network)])
+            }
+            // Nothing was done yet.
+            (Part::Preparing, HookFailed | Tick) => end(Err(Cause::Hook)),
+            (Part::Connecting, HookDone) => {
+                (Some(self.at(Part::Proving, now + CHAIN_MAX)), vec![ApplyEffect::Chain])
+            }
+            (Part::Connecting, HookFailed | Tick) => self.disconnect(now, Cause::Hook),
+            _ => self.stay(),
+        }
+    }
+
+    fn exchange(self, now: Timestamp, event: ApplyEvent) -> Next {
         use ApplyEvent::{Active, ChainDone, ChainFailed, ChainLost, Hurt, Tick, Turn};
-        let is_late = now >= self.until;
         match (self.part, event) {
             (Part::Proving, Turn { first }) => {
                 let apply = self.at(Part::Swapping { first }, now + SWAP_MAX);
                 (Some(apply), vec![ApplyEffect::Activate(first)])
             }
-            (Part::Proving, ChainDone | ChainFailed) => end(Cause::Chain),
-            (Part::Proving, ChainLost) => end(Cause::BroadcastGone),
-            (Part::Proving, Tick) if is_late => end(Cause::ChainLate),
+            (Part::Proving, ChainDone | ChainFailed) => self.disconnect(now, Cause::Chain),
+            (Part::Proving, ChainLost) => self.disconnect(now, Cause::BroadcastGone),
+            (Part::Proving, Tick) => self.disconnect(now, Cause::ChainLate),
 
             (Part::Swapping { first }, Active(slot)) if slot == first => {
                 let apply = self.at(Part::Watching { first }, now + self.confirm);
                 (Some(apply), vec![ApplyEffect::Watch])
             }
-            (Part::Swapping { first }, Tick) if is_late => self.go_back(now, first, Cause::NotSwapped),
+            (Part::Swapping { first }, Tick) => self.go_back(now, first, Cause::NotSwapped),
 
-            (Part::Watching { .. }, Tick) if is_late => {
+            (Part::Watching { .. }, Tick) => {
                 let apply = self.at(Part::Following, now + CHAIN_MAX);
                 (Some(apply), vec![ApplyEffect::MakeCurrent, ApplyEffect::AnswerChain(Ok(()))])
             }
@@ -168,89 +243,88 @@ impl Apply {
             (Part::Watching { first }, Active(slot)) if slot != first => {
                 self.unwind(now, Cause::FirstGone)
             }
+            (
+                Part::Swapping { first } | Part::Watching { first },
+                ChainLost | ChainDone | ChainFailed,
+            ) => self.go_back(now, first, Cause::BroadcastGone),
+            _ => self.stay(),
+        }
+    }
 
-            (Part::Swapping { first } | Part::Watching { first }, ChainLost | ChainDone | ChainFailed) => {
-                self.go_back(now, first, Cause::BroadcastGone)
-            }
-
+    fn undo(self, now: Timestamp, event: ApplyEvent) -> Next {
+        use ApplyEvent::{Active, ChainDone, ChainFailed, ChainLost, HookDone, HookFailed, Tick};
+        match (self.part, event) {
             (Part::Returning { first, cause }, Active(slot)) if slot != first => {
                 self.unwind(now, cause)
             }
             // There is nobody to go back to: the first one is told to load what is current.
-            (Part::Returning { cause, .. }, Tick) if is_late => self.unwind(now, cause),
-
-            // It is in service. Who does not follow now is told again when it is back.
-            (Part::Following, ChainDone | ChainFailed | ChainLost) => {
-                (None, vec![ApplyEffect::End(Ok(()))])
+            (Part::Returning { cause, .. }, Tick) => self.unwind(now, cause),
+            (Part::Unwinding { cause }, ChainDone | ChainFailed | ChainLost | Tick) => {
+                self.disconnect(now, cause)
             }
-            (Part::Following, Tick) if is_late => (None, vec![ApplyEffect::End(Ok(()))]),
-
-            (Part::Unwinding { cause }, ChainDone | ChainFailed | ChainLost) => end(cause),
-            (Part::Unwinding { cause }, Tick) if is_late => end(cause),
-
-            // A chain that is lost while we go back has nothing more to tell us.
-            (Part::Returning { .. }, ChainDone | ChainFailed | ChainLost)
-            // Of the other part, of the other worker, or too early.
-            | (Part::Proving | Part::Following | Part::Unwinding { .. }, Active(_) | Hurt)
-            | (Part::Swapping { .. }, Active(_) | Hurt)
-            | (Part::Returning { .. }, Active(_) | Hurt)
-            | (Part::Watching { .. }, Active(_))
-            | (
-                Part::Swapping { .. }
-                | Part::Watching { .. }
-                | Part::Returning { .. }
-                | Part::Following
-                | Part::Unwinding { .. },
-                Turn { .. },
-            )
-            | (
-                Part::Proving
-                | Part::Swapping { .. }
-                | Part::Watching { .. }
-                | Part::Returning { .. }
-                | Part::Following
-                | Part::Unwinding { .. },
-                Tick,
-            ) => (Some(self), Vec::new()),
+            (Part::Disconnecting { cause }, HookDone | HookFailed | Tick) => end(Err(cause)),
+            _ => self.stay(),
         }
+    }
+
+    /// It is in service. Who does not follow now is told again when it is back.
+    fn finish(self, now: Timestamp, event: ApplyEvent) -> Next {
+        use ApplyEvent::{ChainDone, ChainFailed, ChainLost, HookDone, HookFailed, Tick};
+        match (self.part, event) {
+            (Part::Following, ChainDone | ChainFailed | ChainLost | Tick) => {
+                let apply = self.at(Part::Finishing, now + HOOK_MAX);
+                (Some(apply), vec![ApplyEffect::Hook(Hook::PostApply)])
+            }
+            (Part::Finishing, HookDone | HookFailed | Tick) => end(Ok(())),
+            _ => self.stay(),
+        }
+    }
+
+    const fn stay(self) -> Next {
+        (Some(self), Vec::new())
     }
 
     const fn at(self, part: Part, until: Timestamp) -> Self {
         Self { part, until, ..self }
     }
 
-    fn go_back(
-        self,
-        now: Timestamp,
-        first: Slot,
-        cause: Cause,
-    ) -> (Option<Self>, Vec<ApplyEffect>) {
+    fn go_back(self, now: Timestamp, first: Slot, cause: Cause) -> Next {
         let apply = self.at(Part::Returning { first, cause }, now + SWAP_MAX);
         (Some(apply), vec![ApplyEffect::Activate(first.other())])
     }
 
-    /// The chain undoes what the workers did; then it is over.
-    fn unwind(self, now: Timestamp, cause: Cause) -> (Option<Self>, Vec<ApplyEffect>) {
-        let effects = vec![ApplyEffect::AnswerChain(Err(cause))];
+    /// The chain undoes what the workers did.
+    fn unwind(self, now: Timestamp, cause: Cause) -> Next {
+        let answer = ApplyEffect::AnswerChain(Err(cause));
         match cause {
             // There is no chain that could end.
             Cause::BroadcastGone => {
-                let end = ApplyEffect::End(Err(cause));
-                (None, effects.into_iter().chain([end]).collect())
+                let (apply, effects) = self.disconnect(now, cause);
+                (apply, [answer].into_iter().chain(effects).collect())
             }
-            Cause::Chain
+            Cause::Hook
+            | Cause::Chain
             | Cause::NotSwapped
             | Cause::Hurt
             | Cause::FirstGone
             | Cause::ChainLate => {
-                (Some(self.at(Part::Unwinding { cause }, now + CHAIN_MAX)), effects)
+                (Some(self.at(Part::Unwinding { cause }, now + CHAIN_MAX)), vec![answer])
             }
         }
     }
+
+    /// The last of what is undone.
+    fn disconnect(self, now: Timestamp, cause: Cause) -> Next {
+        let apply = self.at(Part::Disconnecting { cause }, now + HOOK_MAX);
+        (Some(apply), vec![ApplyEffect::Hook(Hook::UndoNetwork)])
+    }
 }
 
-fn end(cause: Cause) -> (Option<Apply>, Vec<ApplyEffect>) {
-    (None, vec![ApplyEffect::End(Err(cause))])
+/// What becomes of an apply, and what is to be done.
+type Next = (Option<Apply>, Vec<ApplyEffect>);
+
+fn end(result: Result<(), Cause>) -> Next {
+    (None, vec![ApplyEffect::End(result)])
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub enum Reply {
     Generations(Generations),
     /// An apply has come so far.
     Progress(Progress),
+    /// A hook of it is over.
+    Hook(HookSaid),
     /// This generation is in service.
     Applied {
         generation: Generation,
@@ -65,6 +67,10 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// The hook before anything is done.
+    Prepare,
+    /// The hook for the addresses that it needs.
+    Connect,
     /// The standby loads it and answers its probes.
     Prove,
     /// Active and standby change places.
@@ -73,10 +79,25 @@ pub enum Step {
     Watch,
     /// It is current; the former active follows.
     Follow,
+    /// The hook after it.
+    Finish,
     /// The former active serves again.
     GoBack,
     /// Whoever has loaded it comes back to the current one.
     Unwind,
+    /// The hook that takes the addresses back.
+    Disconnect,
+}
+
+/// What came of a hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookSaid {
+    /// As host.toml calls it.
+    pub hook: String,
+    /// How it ended, in words.
+    pub end: String,
+    /// What it said, up to its limit.
+    pub output: String,
 }
 
 /// The generations that are kept.

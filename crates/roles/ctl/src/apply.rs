@@ -18,7 +18,7 @@ use mainstay_config::{gateway, read_duration};
 use mainstay_message::{MessageError, receive, send_within};
 use mainstay_model::Generation;
 use mainstay_os::{Channel, ChannelError, Pidfd, now};
-use mainstay_wire::command::{Command, Progress, Reply, Step};
+use mainstay_wire::command::{Command, HookSaid, Progress, Reply, Step};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::ask;
@@ -122,7 +122,9 @@ fn put_into_service(
             Ok(ExitCode::SUCCESS)
         }
         Ended::Answered(Reply::Refused { reason }) => bail!("not applied: {reason}"),
-        Ended::Answered(Reply::Status(_) | Reply::Generations(_) | Reply::Progress(_)) => {
+        Ended::Answered(
+            Reply::Status(_) | Reply::Generations(_) | Reply::Progress(_) | Reply::Hook(_),
+        ) => {
             bail!("the master answered something else")
         }
         Ended::Died { begun } => {
@@ -130,6 +132,7 @@ fn put_into_service(
                 Reply::Status(status) => status.generation,
                 Reply::Generations(_)
                 | Reply::Progress(_)
+                | Reply::Hook(_)
                 | Reply::Applied { .. }
                 | Reply::Refused { .. } => bail!("the master answered something else"),
             };
@@ -162,6 +165,10 @@ fn converse(run: &Path, command: &Command, file: Option<&File>) -> anyhow::Resul
                     deadline = now() + LIMIT;
                     say(&describe(&progress))?;
                 }
+                Ok(Some((Reply::Hook(HookSaid { hook, end, output }), _))) => {
+                    say(&format!("           hook {hook}: {end}"))?;
+                    output.lines().try_for_each(|line| say(&format!("           | {line}")))?;
+                }
                 Ok(Some((reply, _))) => return Ok(Ended::Answered(reply)),
                 Ok(None) => break,
                 Err(MessageError::Channel { source: ChannelError::Closed }) => {
@@ -193,12 +200,16 @@ fn wait_for_either(channel: &Channel, master: &Pidfd) -> anyhow::Result<()> {
 fn describe(progress: &Progress) -> String {
     let Progress { generation, step, after_ms } = progress;
     let doing = match step {
-        Step::Prove => format!("generation {generation}: the standby loads and proves it"),
+        Step::Prepare => format!("generation {generation}: valid, and prepared for"),
+        Step::Connect => "what it needs of the network is made".to_owned(),
+        Step::Prove => "the standby loads and proves it".to_owned(),
         Step::Swap => "active and standby change places".to_owned(),
         Step::Watch => "clients are watched".to_owned(),
         Step::Follow => "it is current, the former active follows".to_owned(),
+        Step::Finish => "it is in service everywhere".to_owned(),
         Step::GoBack => "it is hurt, the former active serves again".to_owned(),
         Step::Unwind => "whoever had loaded it comes back".to_owned(),
+        Step::Disconnect => "what was made of the network is taken back".to_owned(),
     };
     format!("{after_ms:>6} ms  {doing}")
 }

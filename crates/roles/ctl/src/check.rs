@@ -13,10 +13,14 @@ use mainstay_model::Chain;
 
 use crate::text;
 
+/// The name of no file.
+const STANDARD_INPUT: &str = "-";
+
 /// What `mainstay check` is given.
 #[derive(Debug, clap::Args)]
 pub struct CheckOptions {
-    /// host.toml or gateway.toml, by whatever name: it is recognised by what stands in it
+    /// host.toml or gateway.toml, by whatever name: it is recognised by what stands in it; - for
+    /// standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -60,7 +64,12 @@ fn check_files(
 
 /// Everything that is wrong with a file, a line each.
 fn problems(path: &Path) -> Vec<String> {
-    let text = match text::read(path) {
+    let (text, path) = if path == Path::new(STANDARD_INPUT) {
+        (text::read_input(), Path::new("gateway.toml"))
+    } else {
+        (text::read(path), path)
+    };
+    let text = match text {
         Ok(text) => text,
         Err(error) => return vec![format!("{}: {}", path.display(), Chain(&error))],
     };

@@ -86,7 +86,7 @@ impl Master {
             Ok(Some((Command::Apply { confirm_ms }, files))) => {
                 let operator = self.take_operator(index)?;
                 let Some(file) = files.into_iter().next() else { return Ok(()) };
-                return self.begin_apply(operator, file, confirm_ms.map(Duration::from_millis));
+                return self.propose(operator, file, confirm_ms.map(Duration::from_millis));
             }
             Ok(Some((Command::Rollback { generation }, _))) => {
                 let operator = Asker::Operator(self.take_operator(index)?);

@@ -4,25 +4,25 @@
 //! by broadcast; here the master's part is performed, and whoever asked gets one answer. A
 //! master that dies in the middle leaves a staged generation that its successor throws away,
 //! unless it had become current; then whoever serves another one is told to follow.
+//!
+//! # Not here
+//!
+//! What is proposed, and whether it is valid: `proposal.rs`. What this machine wants run
+//! around it: `hooks.rs`. How clients fare under it: `watch.rs`.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use mainstay_config::{Problem, TEXT_BYTES_MAX, apply, listeners};
+use mainstay_config::apply;
+use mainstay_config::host::Hooks;
 use mainstay_generations::Generations;
-use mainstay_ledger::Counter;
 use mainstay_message::send;
 use mainstay_model::{Chain, Generation, Slot, Timestamp};
 use mainstay_os::{Channel, now};
 use mainstay_pair::{
-    Answers, Apply, ApplyCause, ApplyEffect, ApplyEvent, ApplyPart, Event, Health, Judgement,
-    Lease, Watch, WatchLimits,
+    Apply, ApplyCause, ApplyEffect, ApplyEvent, ApplyPart, Event, Health, Lease, Watch, WatchLimits,
 };
 use mainstay_wire::broadcast::{Answer, Order, ToBroadcast};
-use mainstay_wire::command::{self, Progress, Reply, Step};
+use mainstay_wire::command::{HookSaid, Progress, Reply, Step};
 use tracing::{debug, error, info, warn};
 
 use crate::turn::Master;
@@ -36,10 +36,11 @@ pub(crate) struct Applying {
     pub(crate) apply: Apply,
     asker: Asker,
     begun: Timestamp,
+    confirm: Duration,
     /// The chain's question to us.
     question: Option<u64>,
-    limits: WatchLimits,
-    watch: Option<Watch>,
+    pub(crate) limits: WatchLimits,
+    pub(crate) watch: Option<Watch>,
     /// Why it comes to nothing, as soon as somebody has said so.
     reason: Option<String>,
 }
@@ -55,14 +56,23 @@ pub(crate) enum Asker {
 impl Applying {
     /// Tells an operator how far it has come. One that is gone reads the log.
     fn tell_progress(&self) {
-        let Asker::Operator(operator) = &self.asker else { return };
         let after = now().since(self.begun).as_millis();
         let progress = Progress {
             generation: self.apply.generation(),
             step: step_of(self.apply.part()),
             after_ms: u64::try_from(after).unwrap_or(u64::MAX),
         };
-        if let Err(error) = send(operator, &Reply::Progress(progress), &[]) {
+        self.tell_operator(&Reply::Progress(progress));
+    }
+
+    /// Tells an operator what a hook said.
+    pub(crate) fn tell_hook(&self, said: HookSaid) {
+        self.tell_operator(&Reply::Hook(said));
+    }
+
+    fn tell_operator(&self, reply: &Reply) {
+        let Asker::Operator(operator) = &self.asker else { return };
+        if let Err(error) = send(operator, reply, &[]) {
             debug!(error = %Chain(&error), "cannot tell an operator");
         }
     }
@@ -77,70 +87,8 @@ impl Applying {
 }
 
 impl Master {
-    /// Begins to put a configuration into service. Whoever asked is answered now if that cannot
-    /// begin, and at its end otherwise.
-    pub(crate) fn begin_apply(
-        &mut self,
-        operator: Channel,
-        file: OwnedFd,
-        confirm: Option<Duration>,
-    ) -> anyhow::Result<()> {
-        let asker = Asker::Operator(operator);
-        match self.stage(file) {
-            Ok((generation, watch)) => {
-                let confirm = confirm.unwrap_or(watch.confirm);
-                self.begin(asker, generation, apply::Watch { confirm, ..watch })
-            }
-            Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
-        }
-    }
-
-    /// Goes back to a generation that is kept: the one before the current, if none is named.
-    pub(crate) fn roll_back(
-        &mut self,
-        asker: Asker,
-        generation: Option<Generation>,
-    ) -> anyhow::Result<()> {
-        let before = || -> anyhow::Result<Generation> {
-            let kept = Generations::of(&self.settings.host.state).kept()?;
-            let earlier = kept.into_iter().rev().find(|kept| *kept < self.generation);
-            earlier.context("no generation before the current one is kept")
-        };
-        match generation.map_or_else(before, Ok) {
-            Ok(generation) => self.apply_kept(asker, generation),
-            Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
-        }
-    }
-
-    /// Which generations are kept.
-    pub(crate) fn kept_generations(&self) -> Reply {
-        match Generations::of(&self.settings.host.state).kept() {
-            Ok(kept) => Reply::Generations(command::Generations { kept, current: self.generation }),
-            Err(error) => Reply::Refused { reason: Chain(&error).to_string() },
-        }
-    }
-
-    /// Begins to put a generation into service that is kept.
-    pub(crate) fn apply_kept(
-        &mut self,
-        asker: Asker,
-        generation: Generation,
-    ) -> anyhow::Result<()> {
-        let generations = Generations::of(&self.settings.host.state);
-        let check = || -> anyhow::Result<apply::Watch> {
-            self.may_begin()?;
-            let file = generations.file(generation);
-            let text = std::fs::read_to_string(&file)
-                .with_context(|| format!("there is no generation {generation}"))?;
-            self.check(&text)
-        };
-        match check() {
-            Ok(watch) => self.begin(asker, generation, watch),
-            Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
-        }
-    }
-
-    fn begin(
+    /// Begins to put a generation into service that is kept or staged.
+    pub(crate) fn begin(
         &mut self,
         asker: Asker,
         generation: Generation,
@@ -150,61 +98,31 @@ impl Master {
         let limits =
             WatchLimits { failed_percent: watch.failures.percent(), least: watch.failures_least };
         info!(%generation, confirm_ms = confirm.as_millis(), "apply begins");
-        let apply = Apply::begin(now(), generation, confirm);
-        self.applying = Some(Applying {
+        let begun = now();
+        let (apply, first) = Apply::begin(begun, generation, confirm);
+        let applying = Applying {
             apply,
             asker,
-            begun: now(),
+            begun,
+            confirm,
             question: None,
             limits,
             watch: None,
             reason: None,
-        });
-        if let Some(applying) = &self.applying {
-            applying.tell_progress();
+        };
+        applying.tell_progress();
+        self.applying = Some(applying);
+        self.perform_apply(first)
+    }
+
+    fn ask_for_chain(&mut self) -> anyhow::Result<()> {
+        let Some(Applying { apply, confirm, .. }) = &self.applying else { return Ok(()) };
+        let (generation, confirm) = (apply.generation(), *confirm);
+        if self.broadcast.channel().is_none() {
+            return self.step_apply(ApplyEvent::ChainLost);
         }
         let confirm_ms = u64::try_from(confirm.as_millis()).unwrap_or(u64::MAX);
         self.tell_broadcast(&ToBroadcast::Chain { order: Order::Apply { generation, confirm_ms } })
-    }
-
-    /// What must be so before anything can be applied.
-    fn may_begin(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.applying.is_none(), "another apply is under way");
-        anyhow::ensure!(!self.phase.is_stopping(), "the gateway ends");
-        anyhow::ensure!(
-            self.broadcast.channel().is_some(),
-            "broadcast, which carries it to the workers, is not there"
-        );
-        Ok(())
-    }
-
-    /// Everything that can be found wrong before any process has to do with it.
-    fn stage(&self, file: OwnedFd) -> anyhow::Result<(Generation, apply::Watch)> {
-        self.may_begin()?;
-        let text = read(file)?;
-        let watch = self.check(&text)?;
-        let generations = Generations::of(&self.settings.host.state);
-        generations.discard_staged()?;
-        Ok((generations.stage(&text)?, watch))
-    }
-
-    /// What the master can find wrong with a configuration, and how it is to be watched.
-    fn check(&self, text: &str) -> anyhow::Result<apply::Watch> {
-        let located = |problems: Vec<Problem>| {
-            let lines: Vec<String> = problems
-                .iter()
-                .map(|problem| problem.locate("gateway.toml".as_ref(), text))
-                .collect();
-            anyhow::anyhow!("{}", lines.join("\n"))
-        };
-        let found = listeners::parse(text).map_err(located)?;
-        let names: Vec<&String> = found.iter().map(|listener| &listener.name).collect();
-        anyhow::ensure!(
-            names.len() == self.settings.listeners.len()
-                && names.iter().all(|&name| self.settings.listeners.contains_key(name)),
-            "the listeners of a gateway that runs cannot be changed"
-        );
-        apply::parse_watch(text).map_err(located)
     }
 
     /// The chain has come to us: the worker before us has the generation.
@@ -239,7 +157,8 @@ impl Master {
         let (apply, effects) = applying.apply.step(now(), event);
         if let Some(apply) = apply {
             applying.apply = apply;
-            if step_of(apply.part()) != before {
+            let step = step_of(apply.part());
+            if step != before && has_something_to_do(&self.settings.host.hooks, step) {
                 applying.tell_progress();
             }
         }
@@ -254,6 +173,8 @@ impl Master {
 
     fn perform_apply(&mut self, effect: ApplyEffect) -> anyhow::Result<()> {
         match effect {
+            ApplyEffect::Hook(hook) => self.run_hook(hook),
+            ApplyEffect::Chain => self.ask_for_chain(),
             ApplyEffect::Activate(slot) => self.activate(slot),
             ApplyEffect::Watch => {
                 self.begin_watch();
@@ -289,59 +210,16 @@ impl Master {
             Some(ApplyPart::Swapping { first }) => self.activate(first),
             Some(ApplyPart::Returning { first, .. }) => self.activate(first.other()),
             Some(
-                ApplyPart::Proving
+                ApplyPart::Preparing
+                | ApplyPart::Connecting
+                | ApplyPart::Proving
                 | ApplyPart::Watching { .. }
                 | ApplyPart::Following
-                | ApplyPart::Unwinding { .. },
+                | ApplyPart::Finishing
+                | ApplyPart::Unwinding { .. }
+                | ApplyPart::Disconnecting { .. },
             )
             | None => Ok(()),
-        }
-    }
-
-    fn begin_watch(&mut self) {
-        let Some(applying) = &self.applying else { return };
-        let ApplyPart::Watching { first } = applying.apply.part() else { return };
-        let before = self.answers(first.other()).since(self.answered_before);
-        let limits = applying.limits;
-        info!(slot = %first, "watching what serves now");
-        let watch = Watch::begin(limits, before, self.answers(first));
-        if let Some(applying) = &mut self.applying {
-            applying.watch = Some(watch);
-        }
-    }
-
-    /// Looks how clients fare under what is being watched.
-    pub(crate) fn look_at_watch(&mut self) -> anyhow::Result<()> {
-        let Some(Applying { apply, watch: Some(watch), .. }) = &self.applying else {
-            return Ok(());
-        };
-        let ApplyPart::Watching { first } = apply.part() else { return Ok(()) };
-        match watch.judge(self.answers(first)) {
-            Judgement::Well => Ok(()),
-            Judgement::Hurt { failed, all } => {
-                warn!(slot = %first, failed, all, "requests fail under the new generation");
-                self.note_reason(format!("{failed} of {all} requests failed after the swap"));
-                self.step_apply(ApplyEvent::Hurt)
-            }
-        }
-    }
-
-    /// What a worker has answered since it started.
-    fn answers(&self, slot: Slot) -> Answers {
-        let spoken = self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
-        let Some(spoken) = spoken else { return Answers::default() };
-        Answers {
-            all: spoken.ledger.totals().requests,
-            failed: spoken.ledger.counter(Counter::Responses5xx),
-        }
-    }
-
-    /// Notes, now and then, how much was answered: the time before a swap is counted from there.
-    pub(crate) fn note_answered(&mut self) {
-        if self.applying.is_none()
-            && let Some(slot) = self.active()
-        {
-            self.answered_before = self.answers(slot);
         }
     }
 
@@ -353,7 +231,7 @@ impl Master {
         self.tell_decisions()
     }
 
-    fn applied_generation(&self) -> Option<Generation> {
+    pub(crate) fn applied_generation(&self) -> Option<Generation> {
         self.applying.as_ref().map(|applying| applying.apply.generation())
     }
 
@@ -361,6 +239,7 @@ impl Master {
         let said = self.applying.as_ref().and_then(|applying| applying.reason.clone());
         said.unwrap_or_else(|| {
             match cause {
+                ApplyCause::Hook => "a hook refused it",
                 ApplyCause::Chain => "not every process could serve it",
                 ApplyCause::NotSwapped => "active and standby did not change places in time",
                 ApplyCause::Hurt => "requests failed after the swap",
@@ -389,7 +268,7 @@ impl Master {
         }
     }
 
-    fn refuse(&mut self, asker: &Asker, reason: String) -> anyhow::Result<()> {
+    pub(crate) fn refuse(&mut self, asker: &Asker, reason: String) -> anyhow::Result<()> {
         warn!(reason, "apply refused");
         self.tell_asker(asker, Err(reason))
     }
@@ -425,31 +304,32 @@ impl Master {
     }
 }
 
+/// Whether a step is worth a line: not if it is for a hook that is not there.
+const fn has_something_to_do(hooks: &Hooks, step: Step) -> bool {
+    match step {
+        Step::Connect | Step::Disconnect => hooks.network.is_some(),
+        Step::Finish => hooks.post_apply.is_some(),
+        Step::Prepare
+        | Step::Prove
+        | Step::Swap
+        | Step::Watch
+        | Step::Follow
+        | Step::GoBack
+        | Step::Unwind => true,
+    }
+}
+
 const fn step_of(part: ApplyPart) -> Step {
     match part {
+        ApplyPart::Preparing => Step::Prepare,
+        ApplyPart::Connecting => Step::Connect,
         ApplyPart::Proving => Step::Prove,
         ApplyPart::Swapping { .. } => Step::Swap,
         ApplyPart::Watching { .. } => Step::Watch,
         ApplyPart::Following => Step::Follow,
+        ApplyPart::Finishing => Step::Finish,
         ApplyPart::Returning { .. } => Step::GoBack,
         ApplyPart::Unwinding { .. } => Step::Unwind,
+        ApplyPart::Disconnecting { .. } => Step::Disconnect,
     }
-}
-
-/// The text of a file that an operator sent.
-fn read(file: OwnedFd) -> anyhow::Result<String> {
-    const LIMIT: u64 = TEXT_BYTES_MAX as u64;
-    let mut file = File::from(file);
-    let status = file.metadata().context("cannot examine the configuration")?;
-    anyhow::ensure!(status.is_file(), "the configuration is not a regular file");
-    anyhow::ensure!(
-        status.len() <= LIMIT,
-        "the configuration has {} bytes, the limit is {LIMIT}",
-        status.len()
-    );
-    file.rewind().context("cannot read the configuration")?;
-    let mut text = String::new();
-    let mut limited = file.take(LIMIT);
-    limited.read_to_string(&mut text).context("cannot read the configuration")?;
-    Ok(text)
 }

@@ -86,7 +86,7 @@ impl Master {
                 Ok(None) => return Ok(()),
                 Ok(Some((ToPeer::Do { number, order }, _))) => self.obey(number, order)?,
                 Ok(Some((ToPeer::Wanted { ticket, generation }, _))) => {
-                    self.apply_kept(Asker::Ticket(ticket), generation)?;
+                    self.roll_back(Asker::Ticket(ticket), Some(generation))?;
                 }
                 Ok(Some((ToPeer::Ended { outcome }, _))) => self.chain_ended(outcome)?,
                 Err(error) => {

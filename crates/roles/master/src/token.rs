@@ -28,6 +28,10 @@ pub(crate) enum Token {
     Metrics,
     /// A message of broadcast; its end, with 1.
     Broadcast(u32),
+    /// A check of a configuration is over.
+    Check,
+    /// A hook is over.
+    Hook,
 }
 
 impl Token {
@@ -46,6 +50,8 @@ impl Token {
             Self::Refused(index) => (10, index),
             Self::Metrics => (11, 0),
             Self::Broadcast(index) => (12, index),
+            Self::Check => (13, 0),
+            Self::Hook => (14, 0),
         };
         kind << 32 | u64::from(index)
     }
@@ -66,6 +72,8 @@ impl Token {
             10 => Self::Refused(index),
             11 => Self::Metrics,
             12 => Self::Broadcast(index),
+            13 => Self::Check,
+            14 => Self::Hook,
             _ => return None,
         })
     }
@@ -92,6 +100,8 @@ mod tests {
             Token::Refused(last),
             Token::Metrics,
             Token::Broadcast(1),
+            Token::Check,
+            Token::Hook,
         ] {
             assert_eq!(Token::read(token.number()), Some(token));
         }

@@ -25,8 +25,10 @@ use crate::admin::Operators;
 use crate::apply::Applying;
 use crate::broadcast_link::{Swapping, Told};
 use crate::dispatch::Dispatch;
+use crate::hooks::RunningHook;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
+use crate::proposal::Proposal;
 use crate::refuse::Refusing;
 use crate::settings::Settings;
 use crate::status::Tally;
@@ -63,7 +65,10 @@ pub(crate) struct Master {
     pub(crate) operators: Operators,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) generation: Generation,
+    /// What is being checked, on its way to become an apply.
+    pub(crate) proposal: Option<Proposal>,
     pub(crate) applying: Option<Applying>,
+    pub(crate) hook: Option<RunningHook>,
     /// What the active worker had answered when it was looked at last before an apply.
     pub(crate) answered_before: Answers,
     /// As the supervisor said last.
@@ -136,7 +141,9 @@ impl Master {
             operators: Operators::default(),
             metrics,
             generation,
+            proposal: None,
             applying: None,
+            hook: None,
             answered_before: Answers::default(),
             processes: Vec::new(),
             tally: Tally::default(),
@@ -227,6 +234,8 @@ impl Master {
                 self.refusing.discard(number);
                 Ok(())
             }
+            Token::Check => self.end_check(),
+            Token::Hook => self.end_hook(),
             Token::Broadcast(0) => self.hear_broadcast(),
             // What it said before it died counts.
             Token::Broadcast(_) => {

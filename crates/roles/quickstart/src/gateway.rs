@@ -74,6 +74,7 @@ pub(crate) fn status(run: &Path) -> Option<Status> {
         Reply::Status(status) => Some(status),
         Reply::Generations(_)
         | Reply::Progress(_)
+        | Reply::Hook(_)
         | Reply::Refused { .. }
         | Reply::Applied { .. } => None,
     }

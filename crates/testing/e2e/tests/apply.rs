@@ -126,7 +126,8 @@ fn an_apply_is_served_from_the_next_request_on() -> anyhow::Result<()> {
     let answer = apply(&gateway, "\n[limits]\ntarget_bytes = 64\n")?;
     assert_eq!(answer.code, Some(0), "{answer:?}");
     let steps = [
-        "generation 2: the standby loads and proves it",
+        "generation 2: valid, and prepared for",
+        "the standby loads and proves it",
         "active and standby change places",
         "clients are watched",
         "it is current, the former active follows",
@@ -172,6 +173,68 @@ fn what_cannot_be_served_is_refused_and_changes_nothing() -> anyhow::Result<()> 
         assert_eq!((status.generation, status.active), (Generation::FIRST, Some(active)), "{end}");
     }
     assert!(!gateway.path().join("state/generations/staged").exists());
+    Ok(())
+}
+
+/// What a machine wants run around an apply is run, and its words are in the answer.
+#[test]
+fn hooks_run_around_an_apply_and_can_refuse_it() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let setup = Setup::pair(&origin, Accept::Active);
+    let mut gateway = Gateway::start(&setup)?;
+    let (path, notes) = (gateway.path().to_owned(), gateway.path().join("notes"));
+    let script = format!(
+        "echo $MAINSTAY_STEP $MAINSTAY_FROM $MAINSTAY_GENERATION ${{MAINSTAY_UNDO-do}} >> {notes}; \
+         echo said by $MAINSTAY_STEP; test -r $MAINSTAY_GATEWAY_TOML || exit 9; \
+         ! grep -q refuse-$MAINSTAY_STEP $MAINSTAY_GATEWAY_TOML",
+        notes = notes.display()
+    );
+    let hook = |name: &str| {
+        format!(
+            "{name} = {{ command = [\"/bin/sh\", \"-c\", '''{script}'''], timeout = \"5s\" }}\n"
+        )
+    };
+    let supervisor = gateway.terminate(Signal::TERM)?;
+    assert!(supervisor.ends_within(DEADLINE), "{}", gateway.log_tail());
+    let host = fs::read_to_string(path.join("host.toml"))?;
+    let hooks = ["pre_apply", "network", "post_apply"].map(hook).concat();
+    fs::write(path.join("host.toml"), format!("{host}\n[hooks]\n{hooks}"))?;
+    gateway.start_again()?;
+
+    let took = |from: usize| -> anyhow::Result<Vec<String>> {
+        Ok(fs::read_to_string(&notes)?.lines().skip(from).map(str::to_owned).collect())
+    };
+    let answer = apply(&gateway, "\n# well\n")?;
+    assert_eq!(answer.code, Some(0), "{answer:?}\n{}", gateway.log_tail());
+    assert!(answer.out.contains("hook pre_apply: it ended with exit code 0"), "{answer:?}");
+    assert!(answer.out.contains("| said by network"), "{answer:?}");
+    assert_eq!(took(0)?, ["pre_apply 1 2 do", "network 1 2 do", "post_apply 2 2 do"]);
+
+    for (end, reason, ran) in [
+        (
+            "\n# refuse-pre_apply\n",
+            "hook pre_apply: it ended with exit code 1: said by pre_apply",
+            &["pre_apply 2 3 do"][..],
+        ),
+        (
+            "\n# refuse-network\n",
+            "hook network: it ended with exit code 1: said by network",
+            &["pre_apply 2 4 do", "network 2 4 do", "network 2 4 1"],
+        ),
+        (
+            "\n[limits]\nconnections = 1000\n",
+            "stopped and started",
+            &["pre_apply 2 5 do", "network 2 5 do", "network 2 5 1"],
+        ),
+    ] {
+        let before = took(0)?.len();
+        let answer = apply(&gateway, end)?;
+        assert_eq!(answer.code, Some(1), "{end}: {answer:?}");
+        assert!(answer.err.contains(reason), "{end}: {answer:?}");
+        assert_eq!(took(before)?, ran, "{end}");
+        let status = gateway.wait_for("the pair to be ready", Look::is_ready)?;
+        assert_eq!(status.generation.number(), 2, "{end}");
+    }
     Ok(())
 }
 

@@ -3,8 +3,11 @@
 use mainstay_model::Slot::{One, Two};
 use proptest::prelude::*;
 
-use super::ApplyEffect::{Activate, AnswerChain, End, MakeCurrent, Watch};
-use super::ApplyEvent::{Active, ChainDone, ChainFailed, ChainLost, Hurt, Tick, Turn};
+use super::ApplyEffect::{Activate, AnswerChain, Chain, End, Hook as Run, MakeCurrent, Watch};
+use super::ApplyEvent::{
+    Active, ChainDone, ChainFailed, ChainLost, HookDone, HookFailed, Hurt, Tick, Turn,
+};
+use super::Hook::{Network, PostApply, PreApply, UndoNetwork};
 use super::*;
 
 const CONFIRM: Duration = Duration::from_secs(3);
@@ -16,8 +19,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// `None` is a time so long that whatever is awaited is late.
 fn told(events: &[Option<ApplyEvent>]) -> (Option<Apply>, Vec<ApplyEffect>) {
     let mut now = Timestamp::default();
-    let mut apply = Some(Apply::begin(now, Generation::FIRST.next(), CONFIRM));
-    let mut effects = Vec::new();
+    let (apply, first) = Apply::begin(now, Generation::FIRST.next(), CONFIRM);
+    let (mut apply, mut effects) = (Some(apply), vec![first]);
     for event in events {
         let Some(running) = apply else { break };
         now = if event.is_some() { now + SECOND } else { running.wake_at() };
@@ -28,19 +31,42 @@ fn told(events: &[Option<ApplyEvent>]) -> (Option<Apply>, Vec<ApplyEffect>) {
     (apply, effects)
 }
 
+/// The same, of an apply whose first two hooks went well.
+fn told_when_proving(events: &[Option<ApplyEvent>]) -> (Option<Apply>, Vec<ApplyEffect>) {
+    let (apply, mut effects) = told(&[&[WELL, WELL], events].concat());
+    assert_eq!(effects.drain(..3).collect::<Vec<_>>(), [Run(PreApply), Run(Network), Chain]);
+    (apply, effects)
+}
+
 const LATE: Option<ApplyEvent> = None;
+const WELL: Option<ApplyEvent> = Some(HookDone);
 const TURN: Option<ApplyEvent> = Some(Turn { first: Two });
 const SWAPPED: Option<ApplyEvent> = Some(Active(Two));
 const BACK: Option<ApplyEvent> = Some(Active(One));
 
 #[test]
 fn it_is_current_when_the_watch_is_over() {
-    let (apply, effects) = told(&[BACK, TURN, BACK, SWAPPED, SWAPPED, Some(Tick), LATE]);
+    let (apply, effects) =
+        told_when_proving(&[BACK, TURN, BACK, SWAPPED, SWAPPED, Some(Tick), LATE]);
     assert_eq!(apply.unwrap().part(), Part::Following);
     assert_eq!(effects, [Activate(Two), Watch, MakeCurrent, AnswerChain(Ok(()))]);
-    for end in [Some(ChainDone), Some(ChainFailed), Some(ChainLost), LATE] {
-        let (apply, effects) = told(&[TURN, SWAPPED, LATE, end]);
-        assert_eq!((apply, effects.last()), (None, Some(&End(Ok(())))), "{end:?}");
+    for chain in [Some(ChainDone), Some(ChainFailed), Some(ChainLost), LATE] {
+        for hook in [WELL, Some(HookFailed), LATE] {
+            let (apply, effects) = told_when_proving(&[TURN, SWAPPED, LATE, chain, hook]);
+            assert_eq!(apply, None, "{chain:?}");
+            assert!(effects.ends_with(&[Run(PostApply), End(Ok(()))]), "{effects:?}");
+        }
+    }
+}
+
+#[test]
+fn a_hook_can_refuse_it() {
+    for refusal in [Some(HookFailed), LATE] {
+        let (_, effects) = told(&[refusal]);
+        assert_eq!(effects, [Run(PreApply), End(Err(Cause::Hook))]);
+        let (_, effects) = told(&[WELL, refusal, WELL]);
+        let undone = [Run(UndoNetwork), End(Err(Cause::Hook))];
+        assert_eq!(effects, [&[Run(PreApply), Run(Network)], &undone[..]].concat());
     }
 }
 
@@ -60,8 +86,9 @@ fn whatever_goes_wrong_goes_back() {
         (&[TURN, SWAPPED, Some(ChainLost), BACK], Cause::BroadcastGone, &[back]),
         (&[TURN, SWAPPED, BACK, Some(ChainFailed)], Cause::FirstGone, &[]),
     ] {
-        let (apply, told) = told(events);
-        assert_eq!((apply, told.last()), (None, Some(&End(Err(cause)))), "{events:?}");
+        let (apply, told) = told_when_proving(&[events, &[WELL]].concat());
+        assert_eq!(apply, None, "{events:?}");
+        assert!(told.ends_with(&[Run(UndoNetwork), End(Err(cause))]), "{events:?}: {told:?}");
         assert!(effects.iter().all(|effect| told.contains(effect)), "{events:?}: {told:?}");
         assert!(!told.contains(&MakeCurrent), "{events:?}");
     }
@@ -77,6 +104,8 @@ fn event() -> impl Strategy<Value = Option<ApplyEvent>> {
         1 => Just(Some(ChainFailed)),
         1 => Just(Some(ChainLost)),
         2 => Just(Some(Tick)),
+        4 => Just(WELL),
+        1 => Just(Some(HookFailed)),
         2 => Just(LATE),
     ]
 }
@@ -98,6 +127,11 @@ proptest! {
             let current = effects.iter().position(|effect| *effect == MakeCurrent);
             prop_assert!(watched.is_some() && watched < current, "{:?}", effects);
         }
+        // What was connected for it is disconnected again, if it comes to nothing.
+        let (up, down) = (Run(Network), Run(UndoNetwork));
+        if apply.is_none() && effects.contains(&up) {
+            prop_assert_eq!(effects.contains(&down), !is_current, "{:?}", effects);
+        }
         let answers = effects.iter().filter(|effect| matches!(effect, AnswerChain(_))).count();
         prop_assert!(answers <= 1, "{:?}", effects);
     }
@@ -105,7 +139,7 @@ proptest! {
     /// Whatever happened before, it ends by time alone.
     #[test]
     fn an_apply_ends(events in prop::collection::vec(event(), 0..40)) {
-        let events = [&events[..], &[LATE; 5]].concat();
+        let events = [&events[..], &[LATE; 8]].concat();
         prop_assert_eq!(told(&events).0, None);
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn status(path: &Path) -> Option<Status> {
         Reply::Status(status) => Some(status),
         Reply::Generations(_)
         | Reply::Progress(_)
+        | Reply::Hook(_)
         | Reply::Refused { .. }
         | Reply::Applied { .. } => None,
     }
