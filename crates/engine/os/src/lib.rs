@@ -39,8 +39,8 @@ pub use inheritance::Inheritance;
 pub use keeper::{Keeper, make_keeper};
 pub use limits::{allow_core_dumps, pin_thread, raise_descriptor_limit, reserve_descriptors};
 pub use listen::{
-    BindError, Connecting, Endpoint, accept, bind, connect, connected, end_writing, local_endpoint,
-    peer_address,
+    BindError, Connecting, Endpoint, accept, bind, connect, connected, end, end_writing,
+    local_endpoint, peer_address,
 };
 pub use memory::{Memory, MemoryError, Observed, SharedFile};
 pub use pipe::{Pipe, pipe_id};

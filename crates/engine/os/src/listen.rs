@@ -144,6 +144,15 @@ pub fn end_writing(socket: impl AsFd) -> io::Result<()> {
     }
 }
 
+/// Ends a connection whoever else holds a copy of it: the peer is told, and every copy reads the
+/// end. A connection that is gone need not be ended.
+pub fn end(socket: impl AsFd) -> io::Result<()> {
+    match rustix::net::shutdown(socket, rustix::net::Shutdown::Both) {
+        Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// The address that `socket` is bound to; `None` for a Unix socket without a name.
 pub fn local_endpoint(socket: impl AsFd) -> io::Result<Option<Endpoint>> {
     endpoint(getsockname(socket)?)
@@ -195,6 +204,21 @@ mod tests {
         assert_eq!(peer, Some(client.local_addr().unwrap()));
         assert_eq!(local_endpoint(&socket).unwrap(), Some(Endpoint::Tcp(address)));
         assert_eq!(peer_address(&socket).unwrap(), Some(client.local_addr().unwrap()));
+    }
+
+    #[test]
+    fn a_connection_that_ended_has_ended_for_every_copy_of_it() {
+        use std::io::Read as _;
+
+        let listener = bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), 8).unwrap();
+        let Some(Endpoint::Tcp(address)) = local_endpoint(&listener).unwrap() else { panic!() };
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let (socket, _) = accept(&listener).unwrap().unwrap();
+        let copy = socket.try_clone().unwrap();
+        end(&socket).unwrap();
+        drop(socket);
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "the peer is told");
+        assert_eq!(rustix::io::read(&copy, &mut [0; 8]).unwrap(), 0, "the copy is of no use");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use mainstay_adopt::{Cursors, Flow, Span, Window};
+use mainstay_config::gateway::Accept;
 use mainstay_http::{Download, Exchange, Mark, Next, Phase, Sink, Upload};
 use mainstay_ledger::{Counter, Direction};
 use mainstay_os::end_writing;
@@ -144,6 +145,16 @@ impl Lane {
         Ok(Progress::Made)
     }
 
+    /// Ends a connection that another process may hold a copy of: one that a master handed over
+    /// and had not closed when it died is still open in its keeper. Its client would wait for the
+    /// end, and an heir would take it for new.
+    fn end_for_all(&self, connection: &Connection) {
+        let listener = self.settings.listeners.get(usize::from(connection.record.listener));
+        if listener.is_none_or(|listener| listener.accept == Accept::Master) {
+            note_failure(mainstay_os::end(&connection.client));
+        }
+    }
+
     /// Closes a connection and forgets it.
     pub(crate) fn close(&mut self, mut connection: Box<Connection>, gone: Gone) {
         if connection.record.begun != 0 || connection.record.exchange.phase == Phase::Tunnel {
@@ -162,6 +173,7 @@ impl Lane {
         let pipe = connection.pipe.take();
         let content =
             if connection.record.pipe_id == 0 { Content::Nothing } else { Content::Something };
+        self.end_for_all(&connection);
         // The socket first: a slot that is free speaks of nothing, and a socket without a
         // slot would be taken for one that was just accepted.
         drop(connection);

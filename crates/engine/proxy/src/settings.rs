@@ -5,7 +5,9 @@ use std::io;
 use std::net::ToSocketAddrs;
 
 use mainstay_config::Gateway;
-use mainstay_config::gateway::{Address, BodyLimit, Forwarded, RoutePath, ServerAddress, Timeouts};
+use mainstay_config::gateway::{
+    Accept, Address, BodyLimit, Forwarded, RoutePath, ServerAddress, Timeouts,
+};
 use mainstay_http::{HeadLimits, PathPattern, RouteEntry, RouteId, RouteProblem, Routes};
 use mainstay_ledger::Record;
 use mainstay_os::Endpoint;
@@ -33,6 +35,7 @@ pub struct Settings {
 pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) endpoint: Endpoint,
+    pub(crate) accept: Accept,
     pub(crate) serves: Serves,
 }
 
@@ -165,6 +168,7 @@ fn listeners(gateway: &Gateway) -> Vec<Listener> {
                 Address::Tcp(address) => Endpoint::Tcp(*address),
                 Address::Unix(path) => Endpoint::Unix(path.clone()),
             },
+            accept: listener.accept,
             serves: serves(index, listener.forwarded),
         })
         .collect()

@@ -291,6 +291,7 @@ const ROWS: [(&str, &str, &str); 52] = [
 
 /// Each is refused with file, line, column and rule, soon, and clients see nothing of it.
 #[test]
+#[expect(clippy::print_stdout, reason = "the figure is for docs/measurements.md")]
 fn a_wrong_configuration_is_refused_with_its_place_and_its_rule() -> anyhow::Result<()> {
     let origin = Origin::start()?;
     let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
