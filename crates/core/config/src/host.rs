@@ -95,12 +95,16 @@ pub struct Host {
 pub struct Trial {
     /// A worker that is asked for this path dies by its own fault.
     pub abort_path: Option<String>,
+    /// A worker that is asked for this path takes memory without end.
+    pub hoard_path: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Master {
     /// Share of the machine's memory.
     pub memory: Percent,
+    /// Where it runs; empty: anywhere.
+    pub cpus: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +113,7 @@ pub struct Worker {
     pub memory: Percent,
     /// From 1 to [`THREADS_MAX`].
     pub threads: usize,
-    /// Thread `i` is pinned to `cpus[i % cpus.len()]`; empty: not pinned.
+    /// Where it runs: thread `i` on `cpus[i % cpus.len()]`, the others on all; empty: anywhere.
     pub cpus: Vec<usize>,
 }
 
@@ -211,6 +215,7 @@ fn read_path(file: &mut Section<'_>, key: &'static str, bytes_max: usize) -> Pat
 fn read_processes(file: &mut Section<'_>) -> (Master, [Worker; 2]) {
     let mut section = file.table("master", "[master]");
     let share = section.placed("memory", MASTER_MEMORY, |entry| entry.percent(&SHARES));
+    let cpus = read_cpus(&mut section);
     section.finish();
 
     let mut sections = file.tables("worker", "[[worker]]").unwrap_or_default();
@@ -224,7 +229,7 @@ fn read_processes(file: &mut Section<'_>) -> (Master, [Worker; 2]) {
             check_shares(file, share.as_ref(), &workers);
             check_threads(file, &workers);
             let memory = share.map_or(MASTER_MEMORY, Spanned::into_inner);
-            (Master { memory }, workers.map(Worker::from))
+            (Master { memory, cpus }, workers.map(Worker::from))
         }
         Err(workers) => {
             let sentence = format!(
@@ -233,7 +238,7 @@ fn read_processes(file: &mut Section<'_>) -> (Master, [Worker; 2]) {
             );
             file.problems().add(span, sentence);
             let stand_in = Worker { memory: WORKER_MEMORY, threads: 1, cpus: Vec::new() };
-            (Master { memory: MASTER_MEMORY }, [stand_in.clone(), stand_in])
+            (Master { memory: MASTER_MEMORY, cpus }, [stand_in.clone(), stand_in])
         }
     }
 }
@@ -259,10 +264,14 @@ impl From<WorkerFile> for Worker {
 fn read_worker(mut section: Section<'_>) -> WorkerFile {
     let memory = section.placed("memory", WORKER_MEMORY, |entry| entry.percent(&SHARES));
     let threads = section.placed("threads", 1, |entry| entry.integer(&(1..=THREADS_MAX)));
-    let cpus = section.optional("cpus").and_then(Entry::array).unwrap_or_default();
-    let cpus = cpus.into_iter().filter_map(|cpu| cpu.integer(&CPUS)).collect();
+    let cpus = read_cpus(&mut section);
     section.finish();
     WorkerFile { memory, threads, cpus }
+}
+
+fn read_cpus(section: &mut Section<'_>) -> Vec<usize> {
+    let cpus = section.optional("cpus").and_then(Entry::array).unwrap_or_default();
+    cpus.into_iter().filter_map(|cpu| cpu.integer(&CPUS)).collect()
 }
 
 fn check_shares(
@@ -359,18 +368,21 @@ fn read_trial(file: &mut Section<'_>) -> Trial {
     let Some(mut section) = file.optional("trial").and_then(|entry| entry.table("[trial]")) else {
         return Trial::default();
     };
-    let text = section.text("abort_path");
-    let abort_path = text.and_then(|text| {
-        let path = text.get_ref().to_string();
-        if path.starts_with('/') {
-            return Some(path);
-        }
-        let sentence = format!("abort_path {path:?} must begin with '/'");
-        section.problems().add(text.span(), sentence);
-        None
-    });
+    let abort_path = read_trial_path(&mut section, "abort_path");
+    let hoard_path = read_trial_path(&mut section, "hoard_path");
     section.finish();
-    Trial { abort_path }
+    Trial { abort_path, hoard_path }
+}
+
+fn read_trial_path(section: &mut Section<'_>, key: &'static str) -> Option<String> {
+    let text = section.optional(key).and_then(Entry::text)?;
+    let path = text.get_ref().to_string();
+    if path.starts_with('/') {
+        return Some(path);
+    }
+    let sentence = format!("{key} {path:?} must begin with '/'");
+    section.problems().add(text.span(), sentence);
+    None
 }
 
 fn read_metrics(file: &mut Section<'_>) -> Option<Metrics> {

@@ -138,6 +138,8 @@ pub struct ProcessStatus {
     pub adopted: u64,
     /// Resident memory, its keeper's included.
     pub memory_bytes: u64,
+    /// What it may have of its own; none: whatever there is.
+    pub memory_max_bytes: Option<u64>,
     /// Processor time used, its keeper's included.
     pub cpu_ms: u64,
 }

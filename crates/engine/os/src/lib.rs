@@ -37,7 +37,10 @@ pub use fatal::{FatalNote, watch_fatal_signals};
 pub use file::remove_if_there;
 pub use inheritance::Inheritance;
 pub use keeper::{Keeper, make_keeper};
-pub use limits::{allow_core_dumps, pin_thread, raise_descriptor_limit, reserve_descriptors};
+pub use limits::{
+    allow_core_dumps, limit_memory, memory_share, pin_thread, raise_descriptor_limit,
+    reserve_descriptors,
+};
 pub use listen::{
     BindError, Connecting, Endpoint, accept, bind, connect, connected, end, end_writing,
     local_endpoint, peer_address,

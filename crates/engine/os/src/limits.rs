@@ -1,4 +1,4 @@
-//! What a process may use: descriptors, processors, core dumps.
+//! What a process may use: memory, descriptors, processors, core dumps.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -38,19 +38,54 @@ pub fn reserve_descriptors(count: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Least memory that a process is left, whatever its share: what it needs to start.
+const MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+/// How much memory a share of this machine's is, in hundredths; never less than a process needs.
+pub fn memory_share(percent: u8) -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let kib = kib.ok_or_else(|| io::Error::other("/proc/meminfo has no MemTotal"))?;
+    Ok((kib.saturating_mul(1024) / 100 * u64::from(percent)).max(MEMORY_BYTES_MIN))
+}
+
+/// Limits the memory that this process may have of its own (`RLIMIT_DATA` in getrlimit(2)): heap
+/// and stacks, not what it shares with others. Whatever would exceed it is not given.
+pub fn limit_memory(bytes: u64) -> io::Result<()> {
+    setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
+    Ok(())
+}
+
 /// Lets this process write a core dump of any size when it dies.
 pub fn allow_core_dumps() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: None, maximum: None })?;
     Ok(())
 }
 
-/// Keeps the calling thread on one processor.
-pub fn pin_thread(cpu: usize) -> io::Result<()> {
-    if cpu >= CpuSet::MAX_CPU {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    }
+/// Keeps the calling thread, and those that it starts, on these processors.
+pub fn pin_thread(cpus: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(cpu);
+    for &cpu in cpus {
+        if cpu >= CpuSet::MAX_CPU {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        set.set(cpu);
+    }
     sched_setaffinity(None, &set)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_part_of_the_whole_and_never_too_little() {
+        let whole = memory_share(100).unwrap();
+        let half = memory_share(50).unwrap();
+        assert!(whole >= MEMORY_BYTES_MIN);
+        assert!(half <= whole && half * 2 + 100 >= whole, "{half} of {whole}");
+        assert_eq!(memory_share(0).unwrap(), MEMORY_BYTES_MIN);
+    }
 }

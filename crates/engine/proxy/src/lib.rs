@@ -45,4 +45,4 @@ mod upstream;
 mod wheel;
 
 pub use lane::{Command, Lane, LaneError, LaneHandle, LaneSetup, Report};
-pub use settings::{BuildError, Settings};
+pub use settings::{BuildError, Drills, Settings};

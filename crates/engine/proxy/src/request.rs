@@ -32,6 +32,10 @@ enum Read {
     },
 }
 
+/// What a drill takes at once, and how often: more than any share that it is tried with.
+const HOARD_PIECE_BYTES: usize = 16 << 20;
+const HOARD_PIECES_MAX: usize = 256;
+
 impl Lane {
     /// Interprets what the client has sent and nobody has looked at.
     pub(crate) fn interpret_request(
@@ -185,9 +189,7 @@ impl Lane {
             Ok(Parsed::Partial) => return Read::Partial,
             Err(refusal) => return Read::Refused(refusal),
         };
-        if self.settings.abort_path.as_deref() == Some(request.path) {
-            std::process::abort();
-        }
+        self.settings.drills.perform(request.path);
         let exchange = Exchange::begin(&request);
         let head_bytes = u32::try_from(request.head_bytes).expect("areas are small");
         let answered = |plea| Read::Answered { plea, exchange, head_bytes };
@@ -207,6 +209,21 @@ impl Lane {
         {
             Ok(rewritten) => Read::Accepted { exchange, route, head_bytes, rewritten },
             Err(_too_long) => answered(Plea::new(431, "the request's head is too long")),
+        }
+    }
+}
+
+impl crate::settings::Drills {
+    /// Does what a request for this path is to do, if anything.
+    fn perform(&self, path: &str) {
+        if self.abort.as_deref() == Some(path) {
+            std::process::abort();
+        }
+        if self.hoard.as_deref() == Some(path) {
+            let mut hoard: Vec<Vec<u8>> = Vec::new();
+            while hoard.len() < HOARD_PIECES_MAX {
+                hoard.push(vec![1; HOARD_PIECE_BYTES]);
+            }
         }
     }
 }

@@ -26,8 +26,16 @@ pub struct Settings {
     pub(crate) body_bytes: u64,
     /// Pipes of each lane.
     pub(crate) pipes: usize,
-    /// For drills: a request for this path ends the process.
-    pub(crate) abort_path: Option<String>,
+    pub(crate) drills: Drills,
+}
+
+/// Requests that hurt on purpose, by their paths.
+#[derive(Clone, Debug, Default)]
+pub struct Drills {
+    /// Ends the process by its own fault.
+    pub abort: Option<String>,
+    /// Takes memory without end.
+    pub hoard: Option<String>,
 }
 
 /// A listener, by its place in the configuration.
@@ -113,7 +121,7 @@ impl Settings {
                 BodyLimit::Bytes(bytes) => bytes,
             },
             pipes: gateway.limits.pipes,
-            abort_path: None,
+            drills: Drills::default(),
         })
     }
 }
@@ -135,10 +143,10 @@ impl Settings {
 }
 
 impl Settings {
-    /// The same, with a path for which a worker dies by its own fault: a drill.
+    /// The same, with requests that hurt on purpose.
     #[must_use]
-    pub fn with_abort_path(self, path: Option<String>) -> Self {
-        Self { abort_path: path, ..self }
+    pub fn with_drills(self, drills: Drills) -> Self {
+        Self { drills, ..self }
     }
 }
 

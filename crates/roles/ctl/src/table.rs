@@ -3,7 +3,7 @@
 use mainstay_model::Process;
 use mainstay_wire::command::{ProcessStatus, State, Status};
 
-const COLUMNS: usize = 10;
+const COLUMNS: usize = 11;
 
 const HEADINGS: [&str; COLUMNS] = [
     "PROCESS",
@@ -15,6 +15,7 @@ const HEADINGS: [&str; COLUMNS] = [
     "REQUESTS",
     "ADOPTED",
     "MEMORY",
+    "OF",
     "CPU",
 ];
 
@@ -82,6 +83,7 @@ fn row(status: &ProcessStatus, now_unix: u64) -> [String; COLUMNS] {
         count(status.requests),
         count(status.adopted),
         if_there(show_bytes(status.memory_bytes)),
+        status.memory_max_bytes.map_or_else(|| NOTHING.to_owned(), show_bytes),
         if_there(show_cpu(status.cpu_ms)),
     ]
 }
@@ -148,6 +150,7 @@ mod tests {
             requests: 0,
             adopted: 0,
             memory_bytes: 3 << 20,
+            memory_max_bytes: None,
             cpu_ms: 40,
         }
     }
@@ -181,6 +184,7 @@ mod tests {
                     requests: 123_456_789,
                     adopted: 9_998,
                     memory_bytes: 3 << 30,
+                    memory_max_bytes: Some(6 << 30),
                     cpu_ms: 7_384_000,
                     ..process(Process::Worker(Slot::Two), State::Active, 104)
                 },
@@ -189,11 +193,11 @@ mod tests {
         assert_snapshot!(render(&status, NOW), @r"
         generation 1, worker two serves, 1 failover
 
-        PROCESS     ROLE         PID      UP  RESTARTS  CONNECTIONS   REQUESTS  ADOPTED    MEMORY     CPU
-        supervisor  running      101   1d 1h         0            -          -        -   3.0 MiB   0.04s
-        master      running      102   1h 1m         2            -          -        -   3.0 MiB  59.99s
-        worker one  standby  4194303      3s        11            0          0        0  48.5 MiB   0.04s
-        worker two  active       104  5m 12s         0        10000  123456789     9998   3.0 GiB   2h 3m
+        PROCESS     ROLE         PID      UP  RESTARTS  CONNECTIONS   REQUESTS  ADOPTED    MEMORY       OF     CPU
+        supervisor  running      101   1d 1h         0            -          -        -   3.0 MiB        -   0.04s
+        master      running      102   1h 1m         2            -          -        -   3.0 MiB        -  59.99s
+        worker one  standby  4194303      3s        11            0          0        0  48.5 MiB        -   0.04s
+        worker two  active       104  5m 12s         0        10000  123456789     9998   3.0 GiB  6.0 GiB   2h 3m
         ");
     }
 
@@ -217,10 +221,10 @@ mod tests {
         assert_snapshot!(render(&status, NOW), @r"
         generation 1, NO WORKER SERVES, 0 failovers
 
-        PROCESS     ROLE      PID  UP  RESTARTS  CONNECTIONS  REQUESTS  ADOPTED   MEMORY    CPU
-        master      running   102  0s         0            -         -        -  3.0 MiB  0.04s
-        worker one  down        -   -         7            -         -        -        -      -
-        worker two  starting  105  0s         0            0         0        0  3.0 MiB  0.04s
+        PROCESS     ROLE      PID  UP  RESTARTS  CONNECTIONS  REQUESTS  ADOPTED   MEMORY  OF    CPU
+        master      running   102  0s         0            -         -        -  3.0 MiB   -  0.04s
+        worker one  down        -   -         7            -         -        -        -   -      -
+        worker two  starting  105  0s         0            0         0        0  3.0 MiB   -  0.04s
         ");
     }
 

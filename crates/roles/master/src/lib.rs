@@ -43,7 +43,9 @@ mod workers;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use mainstay_os::{Signals, allow_core_dumps, control_socket};
+use mainstay_os::{
+    Signals, allow_core_dumps, control_socket, limit_memory, memory_share, pin_thread,
+};
 use tracing::info;
 
 use crate::turn::Master;
@@ -68,6 +70,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let kept = kept::start(&settings.host)?;
     if settings.host.state.join(".dumpcore").exists() {
         allow_core_dumps().context("cannot allow core dumps")?;
+    }
+    // The keeper is there already: it has to be able to do its work whatever becomes of us.
+    let share =
+        memory_share(settings.host.master.memory.percent()).context("cannot tell its share")?;
+    limit_memory(share).context("cannot limit its memory")?;
+    if !settings.host.master.cpus.is_empty() {
+        pin_thread(&settings.host.master.cpus).context("cannot keep it on its processors")?;
     }
     let channel = control_socket().context("cannot use the control socket")?;
     info!(pid = std::process::id(), keeper_pid = kept.keeper_pid(), "started");

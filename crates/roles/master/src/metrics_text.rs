@@ -150,7 +150,7 @@ pub(crate) fn render(snapshot: &Snapshot) -> String {
 
 fn processes(page: &mut Page, status: &Status) {
     type Value = fn(&ProcessStatus) -> u64;
-    let metrics: [(&str, Kind, &str, Value); 5] = [
+    let metrics: [(&str, Kind, &str, Value); 6] = [
         ("mainstay_up", Kind::Gauge, "Whether the process does its work.", |process| {
             u64::from(!matches!(process.state, State::Down | State::Starting))
         }),
@@ -171,6 +171,12 @@ fn processes(page: &mut Page, status: &Status) {
             Kind::Gauge,
             "Resident memory, the keeper's included.",
             |process| process.memory_bytes,
+        ),
+        (
+            "mainstay_process_memory_max_bytes",
+            Kind::Gauge,
+            "Memory that the process may have of its own; 0 if it has no limit.",
+            |process| process.memory_max_bytes.unwrap_or(0),
         ),
         (
             "mainstay_process_cpu_milliseconds_total",
@@ -302,6 +308,7 @@ mod tests {
             requests: 4,
             adopted: 5,
             memory_bytes: 6,
+            memory_max_bytes: Some(8),
             cpu_ms: 7,
         };
         Snapshot {

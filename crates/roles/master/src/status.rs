@@ -2,7 +2,7 @@
 
 use mainstay_ledger::{Counter, Totals};
 use mainstay_model::{Process, Slot};
-use mainstay_os::{ProcessUse, process_use};
+use mainstay_os::{ProcessUse, memory_share, process_use};
 use mainstay_pair::Health;
 use mainstay_wire::command::{ProcessStatus, State, Status};
 use mainstay_wire::control::Running;
@@ -116,6 +116,17 @@ impl Master {
         }
     }
 
+    /// The share of a process, if it has one.
+    fn memory_max(&self, process: Process) -> Option<u64> {
+        let host = &self.settings.host;
+        let share = match process {
+            Process::Master => host.master.memory,
+            Process::Worker(slot) => host.workers.get(slot.index())?.memory,
+            Process::Supervisor | Process::Broadcast => return None,
+        };
+        memory_share(share.percent()).ok()
+    }
+
     fn assemble(
         &self,
         process: Process,
@@ -142,6 +153,7 @@ impl Master {
             connections: 0,
             requests: 0,
             adopted: 0,
+            memory_max_bytes: self.memory_max(process),
             memory_bytes: uses.iter().map(|used| used.resident_bytes).sum(),
             cpu_ms: uses.iter().map(|used| used.cpu_ms).sum(),
         }

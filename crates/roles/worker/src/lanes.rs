@@ -115,7 +115,7 @@ impl Lanes {
 /// are adopted, which it could not do for them itself.
 fn work(lane: Lane, cpu: Option<usize>) {
     if let Some(cpu) = cpu
-        && let Err(error) = pin_thread(cpu)
+        && let Err(error) = pin_thread(&[cpu])
     {
         warn!(cpu, %error, "cannot keep a lane on its processor");
     }

@@ -29,7 +29,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use mainstay_ledger::{Kept, KeptSetup, Layout};
 use mainstay_model::Slot;
-use mainstay_os::{Signals, allow_core_dumps, control_socket};
+use mainstay_os::{
+    Signals, allow_core_dumps, control_socket, limit_memory, memory_share, pin_thread,
+};
 use tracing::info;
 
 use crate::control::{Control, Ending};
@@ -70,6 +72,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     })?;
     if settings.host.state.join(".slavedumpcore").exists() {
         allow_core_dumps().context("cannot allow core dumps")?;
+    }
+    // The keeper is there already: it has to be able to do its work whatever becomes of us.
+    let share = memory_share(settings.worker.memory.percent()).context("cannot tell its share")?;
+    limit_memory(share).context("cannot limit its memory")?;
+    if !settings.worker.cpus.is_empty() {
+        pin_thread(&settings.worker.cpus).context("cannot keep it on its processors")?;
     }
     let supervisor = control_socket().context("cannot use the control socket")?;
     let lanes = Lanes::start(&settings, &mut kept)?;

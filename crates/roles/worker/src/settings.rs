@@ -9,6 +9,7 @@ use mainstay_config::host::{Adoption, Worker};
 use mainstay_config::{Gateway, Host, Problem};
 use mainstay_generations::Generations;
 use mainstay_model::{Generation, Slot};
+use mainstay_proxy::Drills;
 
 use crate::Options;
 
@@ -86,7 +87,9 @@ impl Settings {
 
 fn build(host: &Host, gateway: &Gateway) -> anyhow::Result<Arc<mainstay_proxy::Settings>> {
     let proxy = mainstay_proxy::Settings::build(gateway).context("cannot use gateway.toml")?;
-    Ok(Arc::new(proxy.with_abort_path(host.trial.abort_path.clone())))
+    let drills =
+        Drills { abort: host.trial.abort_path.clone(), hoard: host.trial.hoard_path.clone() };
+    Ok(Arc::new(proxy.with_drills(drills)))
 }
 
 /// Reads both files.

@@ -196,6 +196,31 @@ fn a_poison_request_costs_one_worker_once_and_only_its_own_client() -> anyhow::R
     Ok(())
 }
 
+/// A worker that takes more memory than its share dies of it, and hurts nobody else.
+#[test]
+fn a_share_of_memory_is_a_limit_and_costs_only_who_exceeds_it() -> anyhow::Result<()> {
+    let scene =
+        Scene::with(|setup| setup.with_memory(1).with_host("trial", "hoard_path", "/hoard"))?;
+    let status = scene.gateway.status().context("the gateway has a status")?;
+    let active = scene.gateway.active()?;
+    let worker = status.process(Process::Worker(active)).context("a worker has a status")?;
+    let share = worker.memory_max_bytes.context("a worker has a share")?;
+    assert!(worker.memory_bytes < share, "{worker:?}");
+    let text = std::fs::read_to_string(format!("/proc/{}/limits", worker.pid))?;
+    let limit = text.lines().find(|line| line.starts_with("Max data size")).context("a limit")?;
+    assert!(limit.contains(&format!(" {share} ")), "{limit}");
+    let keeper = std::fs::read_to_string(format!("/proc/{}/limits", worker.keeper_pid.unwrap()))?;
+    assert!(!keeper.contains(&format!(" {share} ")), "a keeper is not limited");
+
+    let victim = scene.gateway.process(Process::Worker(active))?;
+    let mut client = Client::connect(scene.gateway.address("web-active"))?;
+    client.send(&request("GET", "/hoard", &[]))?;
+    assert_eq!(client.response("GET")?.head.status, 502, "its own client is told");
+    scene.gateway.wait_ready_without(&[victim.pid()])?;
+    scene.finish()?;
+    Ok(())
+}
+
 #[test]
 fn a_process_whose_keeper_died_is_replaced() -> anyhow::Result<()> {
     let scene = Scene::start()?;

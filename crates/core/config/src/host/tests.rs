@@ -20,7 +20,7 @@ fn every_default() {
         run: PathBuf::from("/run/mainstay"),
         gateway: PathBuf::from("/etc/mainstay/gateway.toml"),
         nofile: 262_144,
-        master: Master { memory: Percent::new(10) },
+        master: Master { memory: Percent::new(10), cpus: Vec::new() },
         workers: [worker.clone(), worker],
         broadcast: Broadcast { command: LocalAddress::Tcp(([127, 0, 0, 1], 41114).into()) },
         hooks: Hooks::default(),

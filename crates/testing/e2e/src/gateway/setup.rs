@@ -70,6 +70,8 @@ pub struct Setup {
     tcp_server: SocketAddr,
     listeners: Vec<(String, Accept, Protocol)>,
     threads: u32,
+    /// Hundredths of the machine's memory for each worker.
+    memory: u8,
     pub(super) core_dumps: Switch,
     host: Settings,
     gateway: Settings,
@@ -104,6 +106,7 @@ impl Setup {
             tcp_server: origin.tcp(),
             listeners: Vec::new(),
             threads: 1,
+            memory: 25,
             core_dumps: Switch::Off,
             host: Settings::new(),
             gateway: Settings::new(),
@@ -118,6 +121,13 @@ impl Setup {
             .with_gateway("apply", "confirm", "100ms")
             .with_gateway("timeouts", "keepalive", "1h")
             .with_gateway("timeouts", "upstream_idle", "1h")
+    }
+
+    /// The same with another share of memory for each worker.
+    #[must_use]
+    pub const fn with_memory(mut self, percent: u8) -> Self {
+        self.memory = percent;
+        self
     }
 
     /// The same with another listener.
@@ -188,7 +198,8 @@ impl Setup {
             "state = \"{dir}/state\"\nrun = \"{dir}/run\"\ngateway = \"{dir}/gateway.toml\"\n"
         );
         for _ in 0..2 {
-            write!(text, "\n[[worker]]\nmemory = \"25%\"\nthreads = {threads}\n").unwrap();
+            let memory = self.memory;
+            write!(text, "\n[[worker]]\nmemory = \"{memory}%\"\nthreads = {threads}\n").unwrap();
         }
         text + &sections(&self.host)
     }
