@@ -62,13 +62,16 @@ pub struct Backoff {
     next: Duration,
     /// When it died young, oldest first; at most [`LOOP_DEATHS`].
     young_deaths: VecDeque<Timestamp>,
+    /// What its last death said. A crash loop ends with a life that is long enough, and not
+    /// because the delays grew beyond the window.
+    verdict: Verdict,
 }
 
 impl Backoff {
     /// Of a process that never died.
     pub fn new(policy: Restart) -> Self {
         let young_deaths = VecDeque::with_capacity(LOOP_DEATHS);
-        Self { policy, next: policy.delay_min, young_deaths }
+        Self { policy, next: policy.delay_min, young_deaths, verdict: Verdict::Accident }
     }
 
     /// The process died at `now`, having lived for `lived`.
@@ -78,6 +81,7 @@ impl Backoff {
         if lived >= stable_after {
             self.next = delay_min;
             self.young_deaths.clear();
+            self.verdict = Verdict::Accident;
         } else {
             if self.young_deaths.len() == LOOP_DEATHS {
                 self.young_deaths.pop_front();
@@ -86,7 +90,10 @@ impl Backoff {
         }
         let wait = self.next.min(delay_max);
         self.next = wait.saturating_mul(2).min(delay_max);
-        Delay { wait, verdict: self.verdict(now) }
+        if self.is_loop(now) {
+            self.verdict = Verdict::CrashLoop;
+        }
+        Delay { wait, verdict: self.verdict }
     }
 
     /// The process ended because it was asked to, and did so in order: nothing is held against
@@ -96,15 +103,9 @@ impl Backoff {
         Delay { wait: self.policy.delay_min, verdict: Verdict::Accident }
     }
 
-    fn verdict(&self, now: Timestamp) -> Verdict {
-        match self.young_deaths.front() {
-            Some(&first)
-                if self.young_deaths.len() == LOOP_DEATHS && now.since(first) <= LOOP_WINDOW =>
-            {
-                Verdict::CrashLoop
-            }
-            Some(_) | None => Verdict::Accident,
-        }
+    fn is_loop(&self, now: Timestamp) -> bool {
+        self.young_deaths.len() == LOOP_DEATHS
+            && self.young_deaths.front().is_some_and(|&first| now.since(first) <= LOOP_WINDOW)
     }
 }
 

@@ -123,3 +123,22 @@ proptest! {
 fn lives() -> impl Strategy<Value = Vec<Duration>> {
     prop::collection::vec((0_u64..20_000).prop_map(Duration::from_millis), 1..40)
 }
+
+/// Delays that grow beyond the window do not end a crash loop: a life that is long enough does.
+#[test]
+fn a_crash_loop_lasts_until_the_process_does() {
+    let policy = Restart {
+        delay_min: Duration::from_millis(10),
+        delay_max: Duration::from_secs(60),
+        stable_after: Duration::from_secs(10),
+    };
+    let (mut backoff, mut now) = (Backoff::new(policy), Timestamp::default());
+    for death in 1..=30 {
+        let Delay { wait, verdict } = backoff.died(now, Duration::ZERO);
+        let expected = if death < LOOP_DEATHS { Verdict::Accident } else { Verdict::CrashLoop };
+        assert_eq!(verdict, expected, "death {death}");
+        now = now + wait;
+    }
+    let verdict = backoff.died(now, policy.stable_after).verdict;
+    assert_eq!(verdict, Verdict::Accident);
+}
