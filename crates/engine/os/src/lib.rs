@@ -38,8 +38,8 @@ pub use file::remove_if_there;
 pub use inheritance::Inheritance;
 pub use keeper::{Keeper, make_keeper};
 pub use limits::{
-    allow_core_dumps, limit_memory, memory_share, pin_thread, raise_descriptor_limit,
-    reserve_descriptors,
+    CoreDumps, limit_memory, memory_share, pin_thread, raise_descriptor_limit, reserve_descriptors,
+    set_core_dumps,
 };
 pub use listen::{
     BindError, Connecting, Endpoint, accept, bind, connect, connected, end, end_writing,
@@ -48,7 +48,7 @@ pub use listen::{
 pub use memory::{Memory, MemoryError, Observed, SharedFile};
 pub use pipe::{Pipe, pipe_id};
 pub use poll::{Interest, Poller, Ready};
-pub use process::{Dumping, Pidfd, ProcessUse, process_use, start_ticks, still_runs};
+pub use process::{Dumping, Pidfd, ProcessUse, host_name, process_use, start_ticks, still_runs};
 pub use seed::random_u64;
 pub use signal::{Signal, Signals};
 pub use spawn::{control_socket, spawn};

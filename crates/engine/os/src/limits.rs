@@ -53,13 +53,30 @@ pub fn memory_share(percent: u8) -> io::Result<u64> {
 /// Limits the memory that this process may have of its own (`RLIMIT_DATA` in getrlimit(2)): heap
 /// and stacks, not what it shares with others. Whatever would exceed it is not given.
 pub fn limit_memory(bytes: u64) -> io::Result<()> {
-    setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
+    // What somebody else has limited further stays so.
+    let most = getrlimit(Resource::Data).maximum.map_or(bytes, |most| most.min(bytes));
+    setrlimit(Resource::Data, Rlimit { current: Some(most), maximum: Some(most) })?;
     Ok(())
 }
 
-/// Lets this process write a core dump of any size when it dies.
-pub fn allow_core_dumps() -> io::Result<()> {
-    setrlimit(Resource::Core, Rlimit { current: None, maximum: None })?;
+/// Whether a process writes a core dump when it dies by its own fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoreDumps {
+    Off,
+    /// As large as this machine allows; none, if it allows none.
+    On,
+}
+
+/// Has this process, and those that it starts, write core dumps or not. What is allowed at most
+/// stays as it is, so that a child can have it otherwise.
+pub fn set_core_dumps(dumps: CoreDumps) -> io::Result<()> {
+    let maximum = getrlimit(Resource::Core).maximum;
+    let current = match dumps {
+        CoreDumps::On => maximum,
+        // Not 0: a core pattern that is a pipe ignores every limit but this one (core(5)).
+        CoreDumps::Off => Some(maximum.map_or(1, |most| most.min(1))),
+    };
+    setrlimit(Resource::Core, Rlimit { current, maximum })?;
     Ok(())
 }
 

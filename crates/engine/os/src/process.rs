@@ -127,6 +127,11 @@ pub struct ProcessUse {
     pub cpu_ms: u64,
 }
 
+/// What this machine is called.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// What the process with this number uses now.
 pub fn process_use(pid: u32) -> io::Result<ProcessUse> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;

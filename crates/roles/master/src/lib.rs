@@ -44,7 +44,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use mainstay_os::{
-    Signals, allow_core_dumps, control_socket, limit_memory, memory_share, pin_thread,
+    CoreDumps, Signals, control_socket, limit_memory, memory_share, pin_thread, set_core_dumps,
 };
 use tracing::info;
 
@@ -66,11 +66,11 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let signals = Signals::take_over().context("cannot wait for signals")?;
     let settings = settings::read(&options.host)?;
+    let switch = settings.host.state.join(".dumpcore");
+    let dumps = if switch.exists() { CoreDumps::On } else { CoreDumps::Off };
+    set_core_dumps(dumps).context("cannot say whether it writes core dumps")?;
     // Before any thread exists.
     let kept = kept::start(&settings.host)?;
-    if settings.host.state.join(".dumpcore").exists() {
-        allow_core_dumps().context("cannot allow core dumps")?;
-    }
     // The keeper is there already: it has to be able to do its work whatever becomes of us.
     let share =
         memory_share(settings.host.master.memory.percent()).context("cannot tell its share")?;

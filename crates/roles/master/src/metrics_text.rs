@@ -14,6 +14,8 @@ use crate::status::Tally;
 /// A gateway at one instant, with everything that is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
+    /// What the gateway is called.
+    pub(crate) gateway: String,
     pub(crate) status: Status,
     pub(crate) tally: Tally,
     /// Connections that the master answered with 503.
@@ -129,7 +131,7 @@ const WORKER_METRICS: [WorkerMetric; 14] = [
 
 /// The whole page.
 pub(crate) fn render(snapshot: &Snapshot) -> String {
-    let mut page = Page::default();
+    let mut page = Page::of(&snapshot.gateway);
     processes(&mut page, &snapshot.status);
     gateway(&mut page, snapshot);
     for (name, kind, help, counters) in WORKER_METRICS {
@@ -188,7 +190,10 @@ fn processes(page: &mut Page, status: &Status) {
     for (name, kind, help, value) in metrics {
         page.begin(name, kind, help);
         for process in &status.processes {
-            let labels = format!("process=\"{}\"", process.process);
+            let mut labels = format!("process=\"{}\"", process.process);
+            if let Some(index) = process.process.index() {
+                labels.push_str(&format!(",index=\"{index}\""));
+            }
             page.sample(name, &labels, value(process));
         }
     }
@@ -256,12 +261,17 @@ impl Metered {
 }
 
 /// The text so far. Writing to a `String` cannot fail.
-#[derive(Default)]
 struct Page {
     text: String,
+    /// The label of every sample.
+    gateway: String,
 }
 
 impl Page {
+    fn of(gateway: &str) -> Self {
+        Self { text: String::new(), gateway: format!("gateway=\"{gateway}\"") }
+    }
+
     fn begin(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -271,11 +281,9 @@ impl Page {
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: u64) {
-        if labels.is_empty() {
-            self.line(format_args!("{name} {value}"));
-        } else {
-            self.line(format_args!("{name}{{{labels}}} {value}"));
-        }
+        let comma = if labels.is_empty() { "" } else { "," };
+        let line = format!("{name}{{{}{comma}{labels}}} {value}", self.gateway);
+        self.line(format_args!("{line}"));
     }
 
     fn single(&mut self, name: &str, kind: Kind, help: &str, value: u64) {
@@ -312,6 +320,7 @@ mod tests {
             cpu_ms: 7,
         };
         Snapshot {
+            gateway: "edge-1".to_owned(),
             status: Status {
                 generation: Generation::FIRST,
                 active: Some(Slot::Two),
@@ -333,12 +342,12 @@ mod tests {
         let page = render(&snapshot());
         for line in [
             "# TYPE mainstay_requests_total counter",
-            "mainstay_requests_total{slot=\"two\",code=\"2xx\"} 9",
-            "mainstay_active{slot=\"one\"} 0",
-            "mainstay_active{slot=\"two\"} 1",
-            "mainstay_up{process=\"worker one\"} 0",
-            "mainstay_up{process=\"supervisor\"} 1",
-            "mainstay_failovers_total 1",
+            "mainstay_requests_total{gateway=\"edge-1\",slot=\"two\",code=\"2xx\"} 9",
+            "mainstay_active{gateway=\"edge-1\",slot=\"one\"} 0",
+            "mainstay_active{gateway=\"edge-1\",slot=\"two\"} 1",
+            "mainstay_up{gateway=\"edge-1\",process=\"worker one\",index=\"1\"} 0",
+            "mainstay_up{gateway=\"edge-1\",process=\"supervisor\"} 1",
+            "mainstay_failovers_total{gateway=\"edge-1\"} 1",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in:\n{page}");
         }

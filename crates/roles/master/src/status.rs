@@ -2,7 +2,7 @@
 
 use mainstay_ledger::{Counter, Totals};
 use mainstay_model::{Process, Slot};
-use mainstay_os::{ProcessUse, memory_share, process_use};
+use mainstay_os::{ProcessUse, host_name, memory_share, process_use};
 use mainstay_pair::Health;
 use mainstay_wire::command::{ProcessStatus, State, Status};
 use mainstay_wire::control::Running;
@@ -59,6 +59,7 @@ impl Master {
             Some(Metered { slot, counts: counts.to_vec() })
         };
         Snapshot {
+            gateway: self.settings.host.id.clone().unwrap_or_else(host_name),
             status: self.status(),
             tally: self.tally,
             refused: self.refusing.total,

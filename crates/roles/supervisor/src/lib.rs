@@ -35,7 +35,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use mainstay_model::Process;
-use mainstay_os::{ChannelListener, Signals, raise_descriptor_limit};
+use mainstay_os::{ChannelListener, CoreDumps, Signals, raise_descriptor_limit, set_core_dumps};
 use rustix::process::{getpid, set_child_subreaper};
 use tracing::info;
 
@@ -59,6 +59,8 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     // Before anything else, so that an early request to end is not lost.
     let signals = Signals::take_over().context("cannot wait for signals")?;
+    // For itself and for all that it starts; those with a switch look at it.
+    set_core_dumps(CoreDumps::Off).context("cannot do without core dumps")?;
     let settings = settings::read(&options.host)?;
     let directory = Directory::take(&settings.host.run, &settings.host.state)?;
     let start = if directory.was_abandoned() { Start::Again } else { Start::Anew };

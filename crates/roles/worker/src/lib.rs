@@ -30,7 +30,7 @@ use anyhow::Context as _;
 use mainstay_ledger::{Kept, KeptSetup, Layout};
 use mainstay_model::Slot;
 use mainstay_os::{
-    Signals, allow_core_dumps, control_socket, limit_memory, memory_share, pin_thread,
+    CoreDumps, Signals, control_socket, limit_memory, memory_share, pin_thread, set_core_dumps,
 };
 use tracing::info;
 
@@ -58,6 +58,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let settings = settings::read(options)?;
     let layout =
         Layout { lanes: settings.worker.threads, slots: settings.gateway.limits.connections };
+    let switch = settings.host.state.join(".slavedumpcore");
+    let dumps = if switch.exists() { CoreDumps::On } else { CoreDumps::Off };
+    set_core_dumps(dumps).context("cannot say whether it writes core dumps")?;
     // Before any thread exists.
     let mut kept = Kept::start(KeptSetup {
         name: "worker",
@@ -70,9 +73,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         descriptors: (layout.lanes * (layout.slots + settings.gateway.limits.pipes) * 2) as u64
             + DESCRIPTORS_BESIDE,
     })?;
-    if settings.host.state.join(".slavedumpcore").exists() {
-        allow_core_dumps().context("cannot allow core dumps")?;
-    }
     // The keeper is there already: it has to be able to do its work whatever becomes of us.
     let share = memory_share(settings.worker.memory.percent()).context("cannot tell its share")?;
     limit_memory(share).context("cannot limit its memory")?;
