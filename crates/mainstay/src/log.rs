@@ -1,12 +1,12 @@
 //! One event, one line, on standard error.
 //!
 //! ```text
-//! 2026-03-01T12:00:00.123456Z  WARN supervisor process ended, it is started again pid=7
+//! 2026-03-01T12:00:00.123456Z  WARN edge-1 supervisor process ended, it is started again pid=7
 //! ```
 //!
 //! `MAINSTAY_LOG` filters (`debug`, or `info,mainstay_proxy=trace`); `MAINSTAY_LOG_FORMAT=json`
-//! gives one object a line. The process is in every line, for all processes of a gateway share
-//! the stream. No thread is started: a keeper is made after this.
+//! gives one object a line. The gateway and the process are in every line, for all processes of a
+//! gateway share the stream, and many gateways may share a collector. No thread is started: a keeper is made after this.
 
 use std::fmt;
 use std::panic::{self, PanicHookInfo};
@@ -26,8 +26,18 @@ const FILTER: &str = "MAINSTAY_LOG";
 /// In which form.
 const FORMAT: &str = "MAINSTAY_LOG_FORMAT";
 
-/// Starts logging in the name of `process`.
-pub(crate) fn start(process: String) {
+/// In whose name a line is.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// The gateway; none for a command that belongs to none.
+    pub(crate) gateway: Option<String>,
+    pub(crate) process: String,
+    /// The number of the process among those that may serve.
+    pub(crate) index: Option<u8>,
+}
+
+/// Starts logging in this name.
+pub(crate) fn start(origin: Origin) {
     let filter = EnvFilter::builder()
         .with_env_var(FILTER)
         .with_default_directive(Level::INFO.into())
@@ -38,7 +48,7 @@ pub(crate) fn start(process: String) {
         .with_env_filter(filter)
         .with_ansi(false)
         .with_writer(std::io::stderr)
-        .event_format(Lines { process, form })
+        .event_format(Lines { origin, form })
         .init();
     panic::set_hook(Box::new(|panicked: &PanicHookInfo<'_>| {
         let place = panicked.location().map(ToString::to_string).unwrap_or_default();
@@ -55,7 +65,7 @@ enum Form {
 }
 
 struct Lines {
-    process: String,
+    origin: Origin,
     form: Form,
 }
 
@@ -74,7 +84,11 @@ where
         match self.form {
             Form::Text => {
                 SystemTime.format_time(&mut writer)?;
-                write!(writer, " {level:>5} {} ", self.process)?;
+                write!(writer, " {level:>5} ")?;
+                if let Some(gateway) = &self.origin.gateway {
+                    write!(writer, "{gateway} ")?;
+                }
+                write!(writer, "{} ", self.origin.process)?;
                 context.field_format().format_fields(writer.by_ref(), event)?;
                 writeln!(writer)
             }
@@ -84,7 +98,13 @@ where
                 let mut object = Object(Map::new());
                 object.put("time", time);
                 object.put("level", level.to_string().to_lowercase());
-                object.put("process", self.process.clone());
+                if let Some(gateway) = &self.origin.gateway {
+                    object.put("gateway", gateway.clone());
+                }
+                object.put("process", self.origin.process.clone());
+                if let Some(index) = self.origin.index {
+                    object.put("index", index);
+                }
                 event.record(&mut object);
                 writeln!(writer, "{}", Value::Object(object.0))
             }
@@ -156,10 +176,15 @@ mod tests {
     fn logged(form: Form) -> String {
         let output = Output::default();
         let writer = output.clone();
+        let origin = Origin {
+            gateway: Some("edge-1".to_owned()),
+            process: "worker one".to_owned(),
+            index: Some(1),
+        };
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_writer(move || writer.clone())
-            .event_format(Lines { process: "worker one".to_owned(), form })
+            .event_format(Lines { origin, form })
             .finish();
         tracing::subscriber::with_default(subscriber, || {
             info!(pid = 7, process = "master", reason = %"it\nstood still", "worker is killed");
@@ -174,7 +199,7 @@ mod tests {
         let (time, rest) = line.split_once(' ').unwrap();
         assert!(time.ends_with('Z'), "{time}");
         assert!(
-            rest.starts_with(" INFO worker one worker is killed pid=7 process=\"master\""),
+            rest.starts_with(" INFO edge-1 worker one worker is killed pid=7 process=\"master\""),
             "{rest}"
         );
     }
@@ -184,6 +209,8 @@ mod tests {
         let line = logged(Form::Json);
         assert_eq!(line.lines().count(), 1);
         let object: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["gateway"], "edge-1");
+        assert_eq!(object["index"], 1);
         assert_eq!(object["process"], "worker one");
         assert_eq!(object["process_"], "master");
         assert_eq!(object["message"], "worker is killed");

@@ -16,7 +16,7 @@ use role::{CommandLine, EspCommand, PolicyCommand, Role};
 fn main() -> ExitCode {
     let role = CommandLine::parse().role;
     name_process();
-    log::start(role.name());
+    log::start(role.origin());
 
     let result = match role {
         // The gateway, outermost process first.

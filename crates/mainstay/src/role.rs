@@ -3,10 +3,12 @@
 //! The list is the list of processes, and of what an operator can ask. `master`, `broadcast`
 //! and `worker` are started by the supervisor alone and are left out of the help.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use mainstay_model::{Process, Slot};
+
+use crate::log::Origin;
 
 /// An access gateway that stays up.
 #[derive(Debug, Parser)]
@@ -87,6 +89,29 @@ enum SlotName {
 }
 
 impl Role {
+    /// In whose name it logs.
+    pub(crate) fn origin(&self) -> Origin {
+        let (process, host) = match self {
+            Self::Run(options) => (Process::Supervisor, &options.host),
+            Self::Master(options) => (Process::Master, &options.host),
+            Self::Broadcast(options) => (Process::Broadcast, &options.host),
+            Self::Worker(options) => (Process::Worker(options.slot.into()), &options.host),
+            Self::Check(_)
+            | Self::Apply(_)
+            | Self::Rollback(_)
+            | Self::Generations(_)
+            | Self::Swap(_)
+            | Self::Purge(_)
+            | Self::Policy(_)
+            | Self::Esp(_)
+            | Self::Status(_)
+            | Self::Quickstart(_) => {
+                return Origin { gateway: None, process: self.name(), index: None };
+            }
+        };
+        Origin { gateway: Some(gateway_id(host)), process: self.name(), index: process.index() }
+    }
+
     /// As the log calls it.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -106,6 +131,13 @@ impl Role {
             Self::Quickstart(_) => "quickstart".to_owned(),
         }
     }
+}
+
+/// What the gateway is called. If its host.toml cannot be read, the role says so next.
+fn gateway_id(host: &Path) -> String {
+    let text = std::fs::read_to_string(host).unwrap_or_default();
+    let id = mainstay_config::host::parse(&text).ok().and_then(|host| host.id);
+    id.unwrap_or_else(mainstay_os::host_name)
 }
 
 impl From<SlotName> for Slot {

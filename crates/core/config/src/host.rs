@@ -14,12 +14,14 @@ use crate::entry::Entry;
 use crate::gateway;
 use crate::hooks;
 pub use crate::hooks::{Hook, Hooks};
+use crate::names::check_form;
 use crate::problem::{Problem, Problems};
 pub use crate::scalar::Percent;
 use crate::section::Section;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 12] = [
+pub(crate) const KEYS: [&str; 13] = [
+    "id",
     "state",
     "run",
     "gateway",
@@ -70,6 +72,8 @@ const HANG_TIMEOUTS: RangeInclusive<Duration> =
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Host {
+    /// Names this gateway among others; none: as the machine is called.
+    pub id: Option<String>,
     /// Directory of what must survive the machine's end.
     pub state: PathBuf,
     /// Directory of sockets and process ids.
@@ -167,6 +171,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let problems = Problems::default();
     let mut file = Section::file(text, "host.toml", &problems)?;
 
+    let id = read_id(&mut file);
     let state = read_path(&mut file, "state", usize::MAX);
     let run = read_path(&mut file, "run", UNIX_PATH_BYTES_MAX - RUN_SUFFIX_BYTES);
     let gateway = read_path(&mut file, "gateway", usize::MAX);
@@ -180,6 +185,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let trial = read_trial(&mut file);
     file.finish_file("gateway.toml", &gateway::KEYS);
     problems.check(Host {
+        id,
         state,
         run,
         gateway,
@@ -193,6 +199,13 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         metrics,
         trial,
     })
+}
+
+/// A name that is a label of metrics and a word in log lines.
+fn read_id(file: &mut Section<'_>) -> Option<String> {
+    let text = file.optional("id").and_then(Entry::text)?;
+    check_form("id", &text, file);
+    Some(text.get_ref().to_string())
 }
 
 /// An absolute path: the processes have no working directory that an operator could know.

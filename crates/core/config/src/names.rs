@@ -30,7 +30,7 @@ impl<'a> Names<'a> {
         let name = section.text("name").filter(|name| self.is_new(name, section));
         let shown = name.as_ref().map(|name| name.get_ref().to_string());
         if let (Some(name), Some(shown)) = (&name, &shown) {
-            check_form(name, section);
+            check_form("name", name, section);
             // Even if it was wrong: who calls it by that name is right.
             self.indexes.insert(shown.clone(), index);
         }
@@ -74,12 +74,13 @@ impl<'a> Names<'a> {
     }
 }
 
-fn check_form(name: &Text<'_>, section: &Section<'_>) {
+/// Whether what `key` has can be a name.
+pub(crate) fn check_form(key: &str, name: &Text<'_>, section: &Section<'_>) {
     let text = name.get_ref();
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !(1..=NAME_BYTES_MAX).contains(&text.len()) || !text.chars().all(known) {
         let sentence = format!(
-            "name {text:?} must be 1 to {NAME_BYTES_MAX} characters out of a-z, A-Z, 0-9, \"-\", \"_\" and \".\""
+            "{key} {text:?} must be 1 to {NAME_BYTES_MAX} characters out of a-z, A-Z, 0-9, \"-\", \"_\" and \".\""
         );
         section.problems().add(name.span(), sentence);
     }

@@ -24,6 +24,16 @@ impl Process {
     /// Those that hold connections, and have a keeper that outlives them.
     pub const KEPT: [Self; 3] = [Self::Master, Self::Worker(Slot::One), Self::Worker(Slot::Two)];
 
+    /// Its number among those that may serve: the master's is 0, the workers' are 1 and 2.
+    pub const fn index(self) -> Option<u8> {
+        match self {
+            Self::Master => Some(0),
+            Self::Worker(Slot::One) => Some(1),
+            Self::Worker(Slot::Two) => Some(2),
+            Self::Supervisor | Self::Broadcast => None,
+        }
+    }
+
     /// The name of its files in the run directory: `worker-one`.
     pub const fn file_stem(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ gateway = "/etc/mainstay/gateway.toml"
 fn every_default() {
     let worker = Worker { memory: Percent::new(25), threads: 1, cpus: Vec::new() };
     let expected = Host {
+        id: None,
         state: PathBuf::from("/var/lib/mainstay"),
         run: PathBuf::from("/run/mainstay"),
         gateway: PathBuf::from("/etc/mainstay/gateway.toml"),
