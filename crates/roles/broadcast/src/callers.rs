@@ -57,6 +57,7 @@ struct Caller {
     /// Lines that were read and not answered yet; the first is being answered, if `busy`.
     waiting: VecDeque<Vec<u8>>,
     work: Work,
+    hearing: Hearing,
     interest: Interest,
 }
 
@@ -67,6 +68,14 @@ enum Standing {
         until: Timestamp,
     },
     Known,
+}
+
+/// Whether a caller may say more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hearing {
+    On,
+    /// It has ended its side, as `echo … | socat` does, and waits for what it asked for.
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +160,7 @@ impl Broadcast {
                 standing,
                 waiting: VecDeque::new(),
                 work: Work::None,
+                hearing: Hearing::On,
                 interest: Interest::ReadLevel,
             });
         }
@@ -170,10 +180,7 @@ impl Broadcast {
                 self.refuse_and_close(number, "too many lines that are not answered yet");
                 return Ok(());
             }
-            Err(LinesError::Closed) => {
-                self.close_caller(number);
-                return Ok(());
-            }
+            Err(LinesError::Closed) => return self.stop_hearing(number),
             Err(error) => {
                 let reason = Chain(&error).to_string();
                 self.refuse_and_close(number, &reason);
@@ -181,6 +188,19 @@ impl Broadcast {
             }
         }
         self.work_for(number)
+    }
+
+    /// A caller has said everything: it goes when it has its answers.
+    fn stop_hearing(&mut self, number: u32) -> anyhow::Result<()> {
+        let Some(at) = self.callers.position(number) else { return Ok(()) };
+        let Some(caller) = self.callers.all.get_mut(at) else { return Ok(()) };
+        if caller.work == Work::None && caller.waiting.is_empty() {
+            self.close_caller(number);
+            return Ok(());
+        }
+        caller.hearing = Hearing::Over;
+        // Its end would be told again and again.
+        self.poller.remove(&caller.lines).context("cannot stop watching a caller")
     }
 
     /// Carries out what a caller has said, a line at a time.
@@ -192,7 +212,13 @@ impl Broadcast {
                 return Ok(());
             }
             let Some(line) = caller.waiting.pop_front() else {
-                return self.watch_writing(number);
+                return match caller.hearing {
+                    Hearing::On => self.watch_writing(number),
+                    Hearing::Over => {
+                        self.close_caller(number);
+                        Ok(())
+                    }
+                };
             };
             match caller.standing {
                 Standing::Known => {

@@ -59,8 +59,13 @@ impl Broadcast {
         self.want(Wanting::Caller(caller), order)
     }
 
-    /// The master wants every process to do something.
+    /// The master wants every process to do something: after what is under way, for somebody's
+    /// question how things are is no reason to refuse an apply.
     pub(crate) fn master_wants(&mut self, order: Order) -> anyhow::Result<()> {
+        if self.wanting.is_some() {
+            self.next = Some(order);
+            return Ok(());
+        }
         self.want(Wanting::Master, order)
     }
 
@@ -76,7 +81,11 @@ impl Broadcast {
     pub(crate) fn end_order(&mut self, outcome: Outcome) -> anyhow::Result<()> {
         let Some(wanting) = self.wanting.take() else { return Ok(()) };
         info!(?outcome, "order ended");
-        self.tell_outcome(wanting, outcome)
+        self.tell_outcome(wanting, outcome)?;
+        match self.next.take() {
+            Some(order) => self.want(Wanting::Master, order),
+            None => Ok(()),
+        }
     }
 
     fn tell_outcome(&mut self, wanting: Wanting, outcome: Outcome) -> anyhow::Result<()> {
@@ -119,6 +128,7 @@ impl Broadcast {
     pub(crate) fn note(&mut self, event: &Event) {
         match event {
             Event::Gone(Process::Master) => {
+                self.next = None;
                 for ticket in self.tickets.values_mut() {
                     ticket.state = TicketState::Orphaned;
                 }

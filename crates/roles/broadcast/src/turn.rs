@@ -10,7 +10,7 @@ use mainstay_config::Host;
 use mainstay_message::{Link, receive, send};
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
-use mainstay_wire::broadcast::ToPeer;
+use mainstay_wire::broadcast::{Order, ToPeer};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{debug, info, warn};
@@ -40,6 +40,8 @@ pub(crate) struct Broadcast {
     pub(crate) fanout: Fanout,
     /// Who wants the order that is under way.
     pub(crate) wanting: Option<Wanting>,
+    /// What the master wants as soon as that is over.
+    pub(crate) next: Option<Order>,
     /// What callers want of the master.
     pub(crate) tickets: BTreeMap<u64, Ticket>,
     pub(crate) tickets_seen: u64,
@@ -72,6 +74,7 @@ impl Broadcast {
             callers,
             fanout: Fanout::default(),
             wanting: None,
+            next: None,
             tickets: BTreeMap::new(),
             tickets_seen: 0,
             alive_at: now(),

@@ -1,7 +1,7 @@
 //! Somebody at the command channel: a line, and the answer to it.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 
 use crate::gateway::{DEADLINE, Gateway};
@@ -21,6 +21,11 @@ impl Caller<UnixStream> {
         let stream = wait::until("the command channel", DEADLINE, connect)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Says nothing more.
+    pub fn end(&self) -> anyhow::Result<()> {
+        Ok(self.stream.get_ref().shutdown(Shutdown::Write)?)
     }
 }
 

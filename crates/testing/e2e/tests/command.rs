@@ -96,6 +96,26 @@ fn what_is_no_command_is_refused_and_costs_nothing_else() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// `echo … | socat`: the caller ends its side at once and waits for the answer.
+#[test]
+fn a_caller_that_has_said_everything_hears_its_answers() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    for lines in [1, 3] {
+        let mut caller = Caller::connect(&gateway)?;
+        for _ in 0..lines {
+            caller.say(r#"{"command":"swap"}"#)?;
+        }
+        caller.end()?;
+        for _ in 0..lines {
+            let answer = caller.hear()?;
+            assert!(answer.starts_with(r#"{"outcome":"done""#), "{answer}");
+        }
+        assert_eq!(caller.hear()?, "");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_caller_on_tcp_has_to_know_the_token() -> anyhow::Result<()> {
     let origin = Origin::start()?;
