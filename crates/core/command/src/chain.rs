@@ -21,8 +21,9 @@ const RETURN_MAX: Duration = Duration::from_secs(3);
 /// How long a process may take for something that is quick.
 const QUICK_MAX: Duration = Duration::from_secs(5);
 
-/// How long it may take to load a generation and prove it.
-const LOAD_MAX: Duration = Duration::from_secs(30);
+/// How long it may take to load a generation and prove it: 30 s, and as long as all probes of a
+/// configuration may take.
+pub const LOAD_MAX: Duration = Duration::from_secs(90);
 
 /// How long everyone may take to come back to the current generation.
 const UNDO_MAX: Duration = Duration::from_secs(30);
@@ -95,9 +96,17 @@ impl Chain {
         chain.start(now, roll, number)
     }
 
-    /// What it is about.
-    pub(crate) const fn order(&self) -> Order {
-        self.order
+    /// What a process is told. Who comes after the master finds the generation current, and has
+    /// nothing to prove any more.
+    pub(crate) const fn order_for(&self, process: Process) -> Order {
+        match (self.order, &self.part, process) {
+            (Order::Apply { generation, .. }, Part::Asking { rest, .. }, Process::Worker(_))
+                if rest.is_empty() =>
+            {
+                Order::Follow { generation }
+            }
+            (order, _, _) => order,
+        }
     }
 
     /// When it is due if nothing happens.

@@ -100,7 +100,8 @@ impl Fanout {
             Next::On(chain) => self.chain = Some(chain),
             Next::Ask(chain, process) => {
                 self.number += 1;
-                effects.push(Effect::Do { process, number: self.number, order: chain.order() });
+                let order = chain.order_for(process);
+                effects.push(Effect::Do { process, number: self.number, order });
                 self.chain = Some(chain);
             }
             Next::End(outcome) => effects.push(Effect::End(outcome)),

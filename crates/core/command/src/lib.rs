@@ -27,4 +27,5 @@ mod roll;
 #[cfg(test)]
 mod tests;
 
+pub use chain::LOAD_MAX;
 pub use fanout::{Effect, Event, Fanout};

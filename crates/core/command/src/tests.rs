@@ -87,10 +87,17 @@ fn failed(process: Process, reason: &str) -> Outcome {
 
 #[test]
 fn an_order_reaches_standby_master_and_active() {
-    for order in [apply(2), Order::Status, Order::PurgeCache, Order::Swap] {
+    let follow = Order::Follow { generation: generation(2) };
+    for (order, last) in [
+        // By then it is current: nothing is left to prove.
+        (apply(2), follow),
+        (Order::Status, Order::Status),
+        (Order::PurgeCache, Order::PurgeCache),
+        (Order::Swap, Order::Swap),
+    ] {
         let mut told = Told::new(&[ACTIVE, STANDBY, MASTER]);
         told.tell(Event::Wanted(order));
-        for process in [STANDBY, MASTER, ACTIVE] {
+        for (process, order) in [(STANDBY, order), (MASTER, order), (ACTIVE, last)] {
             assert_eq!(told.asked(), (process, order));
             told.answer(Answer::DONE);
         }

@@ -7,14 +7,18 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::entry::{Entry, Text};
+use crate::hostname;
 use crate::names::Names;
 use crate::problem::{Problem, Problems};
-use crate::scalar::Percent;
+use crate::scalar::{Percent, show_duration};
 use crate::section::Section;
-use crate::services::Service;
+use crate::services::{self, Service};
 
 /// Most probes of a configuration: they are served one after the other, while an operator waits.
 pub const PROBES_MAX: usize = 64;
+
+/// How long all probes of a configuration may take together.
+pub const PROBING_MAX: Duration = Duration::from_secs(60);
 
 /// Longest path of a probe.
 const PATH_BYTES_MAX: usize = 1024;
@@ -78,12 +82,29 @@ pub(crate) fn read(file: &mut Section<'_>, names: &Names<'_>, services: &[Servic
         let sentence = format!("there are {} probes, and may be {PROBES_MAX}", probes.len());
         section.problems().add(first.span(), sentence);
     }
-    let probes = probes
-        .into_iter()
-        .filter_map(|probe| read_probe(probe.table("a probe")?, names, services))
-        .collect();
+    let mut read = Vec::new();
+    let mut together = Duration::ZERO;
+    for entry in probes {
+        let span = entry.span();
+        let was = together;
+        let Some(probe) =
+            entry.table("a probe").and_then(|probe| read_probe(probe, names, services))
+        else {
+            continue;
+        };
+        together += probe.timeout;
+        if was <= PROBING_MAX && together > PROBING_MAX {
+            let sentence = format!(
+                "the timeouts of the probes up to this one add up to {}, and may be {}",
+                show_duration(together),
+                show_duration(PROBING_MAX)
+            );
+            section.problems().add(span, sentence);
+        }
+        read.push(probe);
+    }
     section.finish();
-    Apply { watch, probes }
+    Apply { watch, probes: read }
 }
 
 fn read_watch(section: &mut Section<'_>) -> Watch {
@@ -107,14 +128,10 @@ fn read_probe(mut section: Section<'_>, names: &Names<'_>, services: &[Service])
     let service_index = service?;
     let host = match host {
         Some(host) => {
-            check_host(&host, &section);
+            check_host(&host, service_index, services, &section);
             host.get_ref().to_string()
         }
-        None => services.get(service_index).and_then(|service| service.hosts.first()).map_or_else(
-            String::new,
-            // Any host below a wildcard will do.
-            |pattern| pattern.replacen('*', "probe", 1),
-        ),
+        None => default_host(service_index, services, &section)?,
     };
     section.finish();
     Some(Probe { service: service_index, host, path: path?.get_ref().to_string(), expect, timeout })
@@ -131,13 +148,37 @@ fn check_path(path: &Text<'_>, section: &Section<'_>) {
     }
 }
 
-fn check_host(host: &Text<'_>, section: &Section<'_>) {
+/// A host that a client could ask the service for.
+fn check_host(host: &Text<'_>, service: usize, services: &[Service], section: &Section<'_>) {
     let text = host.get_ref();
-    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
-    if text.is_empty() || !is_plain || text.len() > 255 {
-        let sentence = format!("host {text:?} must be a host name");
-        section.problems().add(host.span(), sentence);
+    let sentence = match hostname::read_host(text) {
+        Err(error) => format!("host {text:?} {error}"),
+        Ok(name) => match services::asked(services, service, &name) {
+            Some(found) if found == service => return,
+            Some(found) => {
+                let found = services.get(found).map_or("", |service| service.name.as_str());
+                format!("host {text:?} is service {found:?}'s")
+            }
+            None => format!("host {text:?} is no host of this service"),
+        },
+    };
+    section.problems().add(host.span(), sentence);
+}
+
+/// The first host of the service; of a wildcard, one below it that no other service has.
+fn default_host(service: usize, services: &[Service], section: &Section<'_>) -> Option<String> {
+    let hosts = &services.get(service)?.hosts;
+    let own = hosts
+        .iter()
+        .map(|pattern| pattern.replacen('*', "probe", 1))
+        .find(|host| services::asked(services, service, host) == Some(service));
+    // Without hosts there is another problem already.
+    if own.is_none() && !hosts.is_empty() {
+        let sentence = "this probe needs the key \"host\": what its service's wildcards would \
+                        choose is another service's";
+        section.problems().add(section.span(), sentence.to_owned());
     }
+    own
 }
 
 #[cfg(test)]
@@ -192,6 +233,8 @@ mod tests {
             "probes = [{ service = \"shop\", path = \"/\", expect = 99 }]",
             "probes = [{ service = \"shop\", path = \"/\", expects = 200 }]",
             "probes = [{ service = \"shop\", path = \"/\", host = \"a b\" }]",
+            "probes = [{ service = \"shop\", path = \"/\", host = \"*\" }]",
+            "probes = [{ service = \"shop\", path = \"/\", host = \"shop.example\" }]",
             "confirm = \"2h\"",
             "failures = \"101%\"",
         ] {
@@ -207,9 +250,64 @@ mod tests {
         f:15:38: path "x" must begin with '/' and be at most 1024 visible ASCII characters
         f:15:52: "expect" must be from 200 to 599, not 99
         f:15:43: "expects" is not a key of a probe; did you mean "expect"?
-        f:15:50: host "a b" must be a host name
+        f:15:50: host "a b" has a character that no host name has
+        f:15:50: host "*" must be a name, without a wildcard
+        f:15:50: host "shop.example" is no host of this service
         f:15:11: "confirm" must be from 0ms to 1h, not "2h"
         f:15:12: "failures" must be from 0% to 100%, not "101%"
         "#);
+    }
+
+    fn problems_of(text: &str) -> Vec<String> {
+        let problems = gateway::parse(text).unwrap_err();
+        problems.into_iter().map(|problem| problem.locate("f".as_ref(), text)).collect()
+    }
+
+    #[test]
+    fn the_host_of_a_probe_is_its_services_alone() {
+        let service = |name: &str, hosts: &str| {
+            format!(
+                "[[service]]\nname = \"{name}\"\nlisteners = [\"web\"]\nhosts = {hosts}\n\
+                 [[service.route]]\npath = \"/\"\nupstream = \"up\"\n"
+            )
+        };
+        let probe = |end: &str| {
+            let others = service("other", r#"["probe.shop.example", "*.deep.shop.example"]"#)
+                + &service("any", r#"["*"]"#);
+            let (before, _) = BASE.split_once("[apply]").unwrap();
+            format!("{before}{others}[apply]\nprobes = [{{ path = \"/\", {end} }}]\n")
+        };
+        let served = |end: &str| gateway::parse(&probe(end)).unwrap().apply.probes[0].host.clone();
+        // The host that a wildcard would choose is the other's.
+        assert_eq!(
+            problems_of(&probe(r#"service = "shop""#)),
+            ["f:29:11: this probe needs the key \"host\": what its service's wildcards would \
+              choose is another service's"]
+        );
+        assert_eq!(
+            problems_of(&probe(r#"service = "shop", host = "a.deep.shop.example""#)),
+            ["f:29:50: host \"a.deep.shop.example\" is service \"other\"'s"]
+        );
+        assert_eq!(
+            served(r#"service = "shop", host = "A.Shop.Example:8080""#),
+            "A.Shop.Example:8080"
+        );
+        assert_eq!(served(r#"service = "any", host = "[::1]:8080""#), "[::1]:8080");
+        assert_eq!(served(r#"service = "any""#), "probe");
+        assert_eq!(served(r#"service = "other""#), "probe.shop.example");
+    }
+
+    #[test]
+    fn all_probes_together_have_a_limit() {
+        let probe = "{ service = \"shop\", path = \"/\", timeout = \"10s\" }, ";
+        let text = |count| format!("{BASE}probes = [{}]\n", probe.repeat(count));
+        assert_eq!(gateway::parse(&text(6)).unwrap().apply.probes.len(), 6);
+        let column = 11 + 6 * probe.len();
+        assert_eq!(
+            problems_of(&text(8)),
+            [format!(
+                "f:15:{column}: the timeouts of the probes up to this one add up to 70s, and may be 1m"
+            )]
+        );
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum HostnameError {
     Port,
     #[error("may have \"*\" only alone or as its first label, as in \"*.example.com\"")]
     Wildcard,
+    #[error("must be a name, without a wildcard")]
+    NotAName,
     #[error("ends in a number but is not an IP address")]
     NotAnAddress,
     #[error("has a character that no host name has")]
@@ -58,6 +60,19 @@ pub(crate) fn read_pattern(text: &str) -> Result<String, HostnameError> {
         None if text.contains('*') => Err(HostnameError::Wildcard),
         None => read_name(text),
     }
+}
+
+/// The host that a client asks for, as [`read_pattern`] writes it; the port, if there is one,
+/// says nothing.
+pub(crate) fn read_host(text: &str) -> Result<String, HostnameError> {
+    if text.contains('*') {
+        return Err(HostnameError::NotAName);
+    }
+    let name = match text.rsplit_once(':') {
+        Some((name, _)) if has_port(text) && !text.ends_with(']') => name,
+        _ => text,
+    };
+    read_pattern(name)
 }
 
 /// A host name or an IPv4 address, in lower case.

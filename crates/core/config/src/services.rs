@@ -57,6 +57,29 @@ pub struct Tcp {
     pub upstream: usize,
 }
 
+/// The index of the service that answers for `host`, in lower case and without a port, where
+/// the service at `index` answers: on the first of its listeners.
+pub(crate) fn asked(services: &[Service], index: usize, host: &str) -> Option<usize> {
+    let listener = services.get(index)?.listeners.first()?;
+    let beside = services.iter().enumerate().filter(|(_, one)| one.listeners.contains(listener));
+    let matches = beside.flat_map(|(index, one)| {
+        let closest = one.hosts.iter().filter_map(|pattern| closeness(pattern, host)).max();
+        closest.map(|closeness| (closeness, index))
+    });
+    matches.max().map(|(_, index)| index)
+}
+
+/// How closely a pattern fits a host, if it does: itself, a longer suffix, a shorter one, any.
+fn closeness(pattern: &str, host: &str) -> Option<(bool, usize)> {
+    match pattern.strip_prefix('*') {
+        None => (pattern == host).then_some((true, 0)),
+        Some(suffix) => {
+            let fits = host.len() > suffix.len() && host.ends_with(suffix);
+            fits.then_some((false, suffix.len()))
+        }
+    }
+}
+
 /// Reads `[[service]]` and `[[tcp]]`, which call listeners and upstreams by name.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {

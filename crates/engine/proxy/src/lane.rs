@@ -113,7 +113,7 @@ pub struct LaneSetup {
 }
 
 /// The control thread's handle on a lane.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LaneHandle {
     commands: Sender<Command>,
     raised: Arc<Event>,

@@ -5,8 +5,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mainstay_command::{Effect, Event, Fanout};
+use mainstay_command::{Effect, Event, Fanout, LOAD_MAX};
 use mainstay_config::Host;
+use mainstay_config::apply::PROBING_MAX;
 use mainstay_message::{Link, receive, send};
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
@@ -25,6 +26,9 @@ const EVENTS: usize = 64;
 
 /// Less than this is not waited for: what is due now is done in the next turn.
 const MOMENT: Duration = Duration::from_millis(1);
+
+/// Loading a generation has its own time beside what the configuration gives its probes.
+const _: () = assert!(LOAD_MAX.as_secs() > PROBING_MAX.as_secs());
 
 /// A gateway's broadcast.
 #[derive(Debug)]

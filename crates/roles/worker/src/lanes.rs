@@ -88,11 +88,15 @@ impl Lanes {
         Ok(())
     }
 
+    /// The lane whose turn it is.
+    pub(crate) fn next(&mut self) -> anyhow::Result<&LaneHandle> {
+        self.next = (self.next + 1) % self.handles.len();
+        self.handles.get(self.next).context("a worker has a lane")
+    }
+
     /// Tells one lane after another.
     pub(crate) fn tell_next(&mut self, command: Command) -> anyhow::Result<()> {
-        self.next = (self.next + 1) % self.handles.len();
-        let handle = self.handles.get(self.next).context("a worker has a lane")?;
-        handle.tell(command).context("cannot tell a lane")
+        self.next()?.tell(command).context("cannot tell a lane")
     }
 
     /// What they reported since the last call.

@@ -1,6 +1,7 @@
 //! Which configuration is served, and since when.
 
 use std::fs;
+use std::thread;
 
 use mainstay_e2e::administration;
 use mainstay_e2e::cli::{Answer, mainstay};
@@ -252,7 +253,8 @@ fn a_generation_that_does_not_answer_its_probes_never_serves() -> anyhow::Result
         fs::write(&file, first.replace("[apply]\n", &probes))?;
         apply_file(&gateway, &file)
     };
-    let served = r#"{ service = "web", path = "/small" }"#;
+    // Interim responses are no answer.
+    let served = r#"{ service = "web", path = "/small" }, { service = "web", path = "/hints" }"#;
     for (probe, reason) in [
         (
             r#"{ service = "web", path = "/status?code=503" }"#,
@@ -277,6 +279,33 @@ fn a_generation_that_does_not_answer_its_probes_never_serves() -> anyhow::Result
     let answer = probed(served)?;
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert_eq!(gateway.active()?, active.other());
+    Ok(())
+}
+
+/// A probe that is slow does not have the ones after it time out as connections that stay silent.
+#[test]
+fn a_probe_waits_for_the_ones_before_it_on_no_connection() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let setup = Setup::pair(&origin, Accept::Active).with_gateway("timeouts", "keepalive", "1s");
+    let gateway = Gateway::start(&setup)?;
+    let file = gateway.path().join("next.toml");
+    let first = fs::read_to_string(gateway.path().join("state/generations/1/gateway.toml"))?;
+    let probes = r#"[apply]
+probes = [{ service = "web", path = "/hold?key=probe", timeout = "10s" }, { service = "web", path = "/small" }]
+"#;
+    fs::write(&file, first.replace("[apply]\n", probes))?;
+    let answer = thread::scope(|scope| -> anyhow::Result<Answer> {
+        let apply = scope.spawn(|| apply_file(&gateway, &file));
+        origin.wait_held("probe", 1)?;
+        // As long as a silent connection lives, and so longer than one from before that.
+        let mut silent = Client::connect(gateway.address("web"))?;
+        silent.get("/small")?;
+        let closed = silent.head();
+        anyhow::ensure!(closed.is_err(), "a silent connection is closed, not {closed:?}");
+        origin.release("probe");
+        apply.join().expect("the apply does not panic")
+    })?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
     Ok(())
 }
 
