@@ -24,7 +24,9 @@ fn main() -> ExitCode {
         Role::Master(options) => mainstay_master::run(&options).map(|()| ExitCode::SUCCESS),
         Role::Broadcast(options) => mainstay_broadcast::run(&options).map(|()| ExitCode::SUCCESS),
         Role::Worker(options) => mainstay_worker::run(&options.into()).map(|()| ExitCode::SUCCESS),
+        Role::Fits(options) => mainstay_supervisor::fits(&options),
         // The operator.
+        Role::Upgrade(options) => mainstay_ctl::upgrade(&options),
         Role::Check(options) => mainstay_ctl::check(&options),
         Role::Apply(options) => mainstay_ctl::apply(&options),
         Role::Rollback(options) => mainstay_ctl::rollback(&options),

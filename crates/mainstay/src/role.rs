@@ -41,6 +41,8 @@ pub(crate) enum Role {
     /// The service that logs users in
     #[command(subcommand)]
     Esp(EspCommand),
+    /// Replace the program of every process, with nothing closed
+    Upgrade(mainstay_ctl::UpgradeOptions),
     /// Show every process of a running gateway, and which worker serves
     Status(mainstay_ctl::StatusOptions),
     /// Try it: a gateway with a demo application, on loopback, until interrupted
@@ -51,6 +53,9 @@ pub(crate) enum Role {
     /// Fan orders out to every process
     #[command(hide = true)]
     Broadcast(mainstay_broadcast::Options),
+    /// Say what this program understands
+    #[command(hide = true)]
+    Fits(mainstay_supervisor::FitOptions),
     /// Serve connections
     #[command(hide = true)]
     Worker(WorkerOptions),
@@ -105,6 +110,8 @@ impl Role {
             | Self::Policy(_)
             | Self::Esp(_)
             | Self::Status(_)
+            | Self::Upgrade(_)
+            | Self::Fits(_)
             | Self::Quickstart(_) => {
                 return Origin { gateway: None, process: self.name(), index: None };
             }
@@ -127,6 +134,8 @@ impl Role {
             Self::Purge(_) => "purge".to_owned(),
             Self::Policy(_) => "policy".to_owned(),
             Self::Esp(_) => "esp".to_owned(),
+            Self::Upgrade(_) => "upgrade".to_owned(),
+            Self::Fits(_) => "fits".to_owned(),
             Self::Status(_) => "status".to_owned(),
             Self::Quickstart(_) => "quickstart".to_owned(),
         }
@@ -177,9 +186,17 @@ mod tests {
     #[test]
     fn the_help_names_what_an_operator_may_use() {
         let help = CommandLine::command().render_help().to_string();
-        for shown in
-            ["run", "check", "apply", "rollback", "generations", "swap", "status", "quickstart"]
-        {
+        for shown in [
+            "run",
+            "check",
+            "apply",
+            "rollback",
+            "generations",
+            "swap",
+            "upgrade",
+            "status",
+            "quickstart",
+        ] {
             assert!(help.contains(&format!("\n  {shown} ")), "{shown} is not in {help}");
         }
         assert!(!help.contains("\n  worker "), "{help}");

@@ -20,7 +20,7 @@ pub use crate::scalar::Percent;
 use crate::section::Section;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 14] = [
     "id",
     "state",
     "run",
@@ -32,6 +32,7 @@ pub(crate) const KEYS: [&str; 13] = [
     "hooks",
     "pair",
     "restart",
+    "upgrade",
     "metrics",
     "trial",
 ];
@@ -64,6 +65,7 @@ const COMMAND_CHANNEL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 41114);
 
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+const UPGRADE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 /// A thread that is merely busy must never look as if it hung.
 const HANG_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_hours(24);
@@ -89,18 +91,36 @@ pub struct Host {
     pub hooks: Hooks,
     pub pair: Pair,
     pub restart: Restart,
+    pub upgrade: Upgrade,
     /// None: no metrics.
     pub metrics: Option<Metrics>,
     pub trial: Trial,
 }
 
-/// Faults that a worker commits when it is asked to, for drills. None by default.
+/// How the program of every process is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// How long one process may take to make way, and the next one to be ready in its place.
+    pub timeout: Duration,
+}
+
+/// Faults for drills. None by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trial {
     /// A worker that is asked for this path dies by its own fault.
     pub abort_path: Option<String>,
     /// A worker that is asked for this path takes memory without end.
     pub hoard_path: Option<String>,
+    pub upgrade: TrialUpgrade,
+}
+
+/// What becomes of an upgrade.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrialUpgrade {
+    #[default]
+    Works,
+    /// It fails when the first process is replaced, and goes back.
+    Fails,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +201,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let hooks = hooks::read(&mut file);
     let pair = read_pair(&mut file);
     let restart = read_restart(&mut file);
+    let upgrade = read_upgrade(&mut file);
     let metrics = read_metrics(&mut file);
     let trial = read_trial(&mut file);
     file.finish_file("gateway.toml", &gateway::KEYS);
@@ -196,6 +217,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         hooks,
         pair,
         restart,
+        upgrade,
         metrics,
         trial,
     })
@@ -377,14 +399,26 @@ fn read_restart(file: &mut Section<'_>) -> Restart {
     Restart { delay_min, delay_max, stable_after }
 }
 
+fn read_upgrade(file: &mut Section<'_>) -> Upgrade {
+    let mut section = file.table("upgrade", "[upgrade]");
+    let timeout = section.duration("timeout", Duration::from_secs(30), &UPGRADE_TIMEOUTS);
+    section.finish();
+    Upgrade { timeout }
+}
+
 fn read_trial(file: &mut Section<'_>) -> Trial {
     let Some(mut section) = file.optional("trial").and_then(|entry| entry.table("[trial]")) else {
         return Trial::default();
     };
     let abort_path = read_trial_path(&mut section, "abort_path");
     let hoard_path = read_trial_path(&mut section, "hoard_path");
+    let upgrade = section.choice(
+        "upgrade",
+        TrialUpgrade::Works,
+        &[("works", TrialUpgrade::Works), ("fails", TrialUpgrade::Fails)],
+    );
     section.finish();
-    Trial { abort_path, hoard_path }
+    Trial { abort_path, hoard_path, upgrade }
 }
 
 fn read_trial_path(section: &mut Section<'_>, key: &'static str) -> Option<String> {

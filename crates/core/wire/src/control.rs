@@ -5,7 +5,7 @@
 //! bound it. The first message is the child's [`ToSupervisor::Hello`]; with any wire version
 //! but our own the supervisor stops the child and starts it anew.
 
-use mainstay_model::{Generation, Process};
+use mainstay_model::{Generation, Process, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::Message;
@@ -45,6 +45,12 @@ pub enum ToSupervisor {
     /// The master's loop still turns; sent four times in each hang timeout. Whether a worker's
     /// threads do, the master sees in its ledger.
     Alive,
+    /// From the master: who serves, and whether the gateway is whole: both workers are ready, and
+    /// no apply is under way. Sent after `Hello` and at every change.
+    Pair { active: Option<Slot>, is_whole: bool },
+    /// From an operator, as the first message: become this program, and have every other process
+    /// become it. Carries the program. What comes back is in [`crate::upgrade`].
+    Upgrade,
 }
 
 impl Message for ToProcess {
@@ -60,7 +66,8 @@ impl Message for ToSupervisor {
     fn descriptors(&self) -> usize {
         match self {
             Self::Hello { listeners, .. } => listeners.len(),
-            Self::Alive => 0,
+            Self::Upgrade => 1,
+            Self::Alive | Self::Pair { .. } => 0,
         }
     }
 }

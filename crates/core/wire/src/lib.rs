@@ -9,6 +9,7 @@
 //! | [`estate`] | keeper | heir | `keepers/<pid>` in the run directory; the heir connects |
 //! | [`command`] | operator | master | `admin.sock` in the run directory |
 //! | [`broadcast`] | broadcast | master, workers | `broadcast.sock` in the run directory; they connect |
+//! | [`upgrade`] | supervisor | operator, and the supervisor that follows it | `supervisor.sock`; the standard input of the program that is begun |
 //! | [`caller`] | caller | broadcast | the command channel: lines on a stream |
 //!
 //! All but the last are `SOCK_SEQPACKET`: the kernel keeps the message boundaries. Holding the
@@ -30,3 +31,4 @@ pub mod estate;
 pub mod frame;
 pub mod lane;
 pub mod pair;
+pub mod upgrade;

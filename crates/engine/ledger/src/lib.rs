@@ -37,6 +37,6 @@ pub use heir::{AdoptError, Adoptee, Claim, Configuration, Left, Offer, Receipt};
 pub use keeper::{KeeperSetup, keep};
 pub use kept::{Adoption, KeepError, Kept, KeptSetup};
 pub use lane::{Header, LaneLedger, Ledger, LedgerState};
-pub use layout::{AREA_BYTES, Layout, PIPE_BYTES, SMALL_BYTES};
+pub use layout::{AREA_BYTES, Layout, PIPE_BYTES, SMALL_BYTES, VERSION};
 pub use observer::{ObserveError, Observer, Totals};
 pub use record::{BodySent, Peer, Record};

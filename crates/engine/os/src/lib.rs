@@ -51,4 +51,4 @@ pub use poll::{Interest, Poller, Ready};
 pub use process::{Dumping, Pidfd, ProcessUse, host_name, process_use, start_ticks, still_runs};
 pub use seed::random_u64;
 pub use signal::{Signal, Signals};
-pub use spawn::{control_socket, spawn};
+pub use spawn::{become_program, control_socket, descriptor_path, spawn};

@@ -21,14 +21,7 @@ impl Signals {
     /// Takes SIGTERM and SIGINT from their default action. To be called before any thread is
     /// made, so that every thread inherits the mask.
     pub fn take_over() -> io::Result<Self> {
-        let set = signal_set(&[libc::SIGTERM, libc::SIGINT]);
-        // JUSTIFICATION: neither std nor rustix blocks signals.
-        // SAFETY: both pointers are valid or null; the mask is this thread's alone.
-        let blocked =
-            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
-        if blocked != 0 {
-            return Err(io::Error::from_raw_os_error(blocked));
-        }
+        let set = block_termination()?;
         // JUSTIFICATION: rustix has no signalfd.
         // SAFETY: the set is initialised; -1 asks for a new descriptor.
         let descriptor =
@@ -63,6 +56,24 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Keeps requests to end from this thread; returns which those are.
+pub(crate) fn block_termination() -> io::Result<libc::sigset_t> {
+    let set = signal_set(&[libc::SIGTERM, libc::SIGINT]);
+    // JUSTIFICATION: neither std nor rustix blocks signals.
+    // SAFETY: both pointers are valid or null; the mask is this thread's alone.
+    let blocked =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    if blocked == 0 { Ok(set) } else { Err(io::Error::from_raw_os_error(blocked)) }
+}
+
+/// Has a write to a pipe that nobody reads be an error and no death, as it is from the start.
+pub(crate) fn ignore_broken_pipes() {
+    // JUSTIFICATION: neither std nor rustix sets a signal's action.
+    // SAFETY: SIG_IGN installs no code.
+    let previous = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    debug_assert!(previous != libc::SIG_ERR, "this signal can be ignored");
 }
 
 /// Makes this process deaf to requests to end. For a keeper, which ends when its work does.

@@ -1,6 +1,7 @@
 //! What an operator asks: is this configuration right ([`check`]), what does the gateway do
 //! ([`status`]), to serve another configuration ([`apply`]) or an earlier one again
-//! ([`rollback`], [`generations`]), and orders to every process ([`swap`] and its neighbours).
+//! ([`rollback`], [`generations`]), orders to every process ([`swap`] and its neighbours),
+//! or another program for all of them ([`upgrade`]).
 //!
 //! # Not here
 //!
@@ -17,9 +18,11 @@ mod place;
 mod status;
 mod table;
 mod text;
+mod upgrade;
 
 pub use apply::{ApplyOptions, RollbackOptions, apply, rollback};
 pub use check::{CheckOptions, check};
 pub use generations::{GenerationsOptions, generations};
 pub use order::{OrderOptions, esp_status, policy_refresh, purge, swap};
 pub use status::{StatusOptions, status};
+pub use upgrade::{UpgradeOptions, upgrade};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_message::{MessageError, receive, send};
-use mainstay_model::{Chain, Process, Timestamp};
+use mainstay_model::{Chain, Process, Slot, Timestamp};
 use mainstay_os::{Channel, Interest, Poller};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
@@ -29,6 +29,8 @@ pub(crate) struct SupervisorLink {
     state: State,
     alive_interval: Duration,
     alive_at: Timestamp,
+    /// What it was told of the workers.
+    told: Option<(Option<Slot>, bool)>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl SupervisorLink {
         alive_interval: Duration,
         now: Timestamp,
     ) -> Self {
-        Self { path, state: State::Connected(channel), alive_interval, alive_at: now }
+        Self { path, state: State::Connected(channel), alive_interval, alive_at: now, told: None }
     }
 
     /// Watches the channel and says Hello on it.
@@ -67,11 +69,25 @@ impl SupervisorLink {
             pid: std::process::id(),
             listeners: names,
         };
+        self.told = None;
         if let Err(error) = send(channel, &hello, &sockets) {
             debug!(error = %Chain(&error), "cannot say hello to the supervisor");
             self.lose(poller, now)?;
         }
         Ok(())
+    }
+
+    /// Says who serves, and whether the gateway is whole, if that has changed.
+    pub(crate) fn tell_pair(&mut self, active: Option<Slot>, is_whole: bool) {
+        let State::Connected(channel) = &self.state else { return };
+        if self.told == Some((active, is_whole)) {
+            return;
+        }
+        match send(channel, &ToSupervisor::Pair { active, is_whole }, &[]) {
+            Ok(()) => self.told = Some((active, is_whole)),
+            // It is told in the next turn, or its end is seen when its channel is read.
+            Err(error) => debug!(error = %Chain(&error), "cannot tell the supervisor who serves"),
+        }
     }
 
     /// The next message, if there is one.

@@ -178,6 +178,7 @@ impl Master {
             }
             self.end_swap()?;
             self.tell_decisions()?;
+            self.link.tell_pair(self.active(), self.is_whole());
             self.hand_over(now)?;
             self.refusing.expire(now);
             self.operators.expire(now);
@@ -298,6 +299,13 @@ impl Master {
             Phase::Leaving => is_empty,
             Phase::Stopping { until } => (is_empty && self.workers.are_gone()) || now >= until,
         }
+    }
+
+    /// Whether both workers are ready, and nothing is being changed.
+    fn is_whole(&self) -> bool {
+        let is_changing =
+            self.applying.is_some() || self.proposal.is_some() || self.swapping.is_some();
+        !is_changing && Slot::ALL.iter().all(|&slot| self.health(slot) == Health::Ready)
     }
 
     /// What is known of the worker in `slot`.

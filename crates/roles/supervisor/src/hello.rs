@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 use crate::children::{Child, Life, Word};
 use crate::token::place;
 use crate::turn::{Phase, Supervisor};
+use crate::upgrade::PairWord;
 
 /// A process's first message.
 #[derive(Debug)]
@@ -24,14 +25,13 @@ pub(crate) struct Hello {
 }
 
 impl Hello {
-    pub(crate) fn from(message: ToSupervisor, descriptors: Vec<OwnedFd>) -> Option<Self> {
-        match message {
-            ToSupervisor::Hello { wire, process, pid, listeners } => {
-                let listeners = listeners.into_iter().zip(descriptors).collect();
-                Some(Self { wire, process, pid, listeners })
-            }
-            ToSupervisor::Alive => None,
-        }
+    /// The parts of [`ToSupervisor::Hello`].
+    pub(crate) fn new(
+        (wire, process, pid): (u32, Process, u32),
+        listeners: Vec<String>,
+        sockets: Vec<OwnedFd>,
+    ) -> Self {
+        Self { wire, process, pid, listeners: listeners.into_iter().zip(sockets).collect() }
     }
 }
 
@@ -45,10 +45,10 @@ impl Supervisor {
             let Some(channel) = &life.channel else { return };
             match receive(channel) {
                 Ok(None) => return,
-                Ok(Some((message, descriptors))) => match Hello::from(message, descriptors) {
-                    Some(hello) => self.introduce(process, hello),
-                    None => life.heard(now()),
-                },
+                Ok(Some((message, descriptors))) => {
+                    life.heard(now());
+                    self.take_word(process, message, descriptors);
+                }
                 Err(MessageError::Channel { source: ChannelError::Closed }) => {
                     // It is ending, or closed the channel and comes back through the door.
                     life.lost_channel(now());
@@ -59,6 +59,21 @@ impl Supervisor {
                     self.dismiss(process);
                     return;
                 }
+            }
+        }
+    }
+
+    fn take_word(&mut self, process: Process, message: ToSupervisor, descriptors: Vec<OwnedFd>) {
+        match message {
+            ToSupervisor::Hello { wire, process: said, pid, listeners } => {
+                self.introduce(process, Hello::new((wire, said, pid), listeners, descriptors));
+            }
+            ToSupervisor::Alive => {}
+            ToSupervisor::Pair { active, is_whole } => {
+                self.pair = PairWord { active, is_whole };
+            }
+            ToSupervisor::Upgrade => {
+                warn!(%process, "process asks for an upgrade, which is an operator's to ask for");
             }
         }
     }
@@ -117,6 +132,7 @@ impl Supervisor {
         info!(%process, pid = life.pid, "process is up");
         if process == Process::Master {
             self.told.clear();
+            self.pair = PairWord::default();
         }
         if let Phase::Stopping { until, .. } = self.phase {
             self.ask_to_stop(process, until);

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod children;
+mod compatibility;
 mod directory;
 mod ending;
 mod hello;
@@ -30,6 +31,9 @@ mod settings;
 mod shutdown;
 mod token;
 mod turn;
+mod upgrade;
+
+pub use compatibility::{FitOptions, fits};
 
 use std::path::PathBuf;
 
@@ -42,6 +46,7 @@ use tracing::info;
 use crate::directory::Directory;
 use crate::settings::Start;
 use crate::turn::Supervisor;
+use crate::upgrade::Former;
 
 /// What the supervisor is told on its command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,6 +54,10 @@ pub struct Options {
     /// The host.toml of the gateway
     #[arg(long, value_name = "FILE", default_value = "/etc/mainstay/host.toml")]
     pub host: PathBuf,
+
+    /// A supervisor became this program, and left word on standard input
+    #[arg(long, hide = true)]
+    pub upgraded: bool,
 }
 
 /// Runs a gateway until it is asked to end.
@@ -59,6 +68,20 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     // Before anything else, so that an early request to end is not lost.
     let signals = Signals::take_over().context("cannot wait for signals")?;
+    if !options.upgraded {
+        return start(options, signals)?.run();
+    }
+    let former = Former::take_over().context("cannot take over from the former program")?;
+    let mut supervisor = match start(options, signals) {
+        Ok(supervisor) => supervisor,
+        Err(error) => return Err(former.go_back(&options.host, error)),
+    };
+    supervisor.follow(former);
+    supervisor.run()
+}
+
+/// Everything up to the first turn.
+fn start(options: &Options, signals: Signals) -> anyhow::Result<Supervisor> {
     // For itself and for all that it starts; those with a switch look at it.
     set_core_dumps(CoreDumps::Off).context("cannot do without core dumps")?;
     let settings = settings::read(&options.host)?;
@@ -73,5 +96,5 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let door = ChannelListener::bind(&directory.socket())
         .with_context(|| format!("cannot listen at {}", directory.socket().display()))?;
     info!(pid, run = %settings.host.run.display(), generation = %current.generation, nofile, "started");
-    Supervisor::new(settings, &current, directory, signals, door)?.run()
+    Supervisor::new(settings, &current, directory, signals, door)
 }

@@ -16,6 +16,8 @@ impl Supervisor {
     pub(crate) fn bury(&mut self) -> anyhow::Result<Left> {
         let reaped = reap().context("cannot wait for children")?;
         let now = now();
+        self.end_check(&reaped.endings)?;
+        let mut failures = Vec::new();
         for child in &mut self.children {
             let Some(life) = child.life() else { continue };
             let ending = match (reaped.endings.get(&life.pid), life.origin) {
@@ -35,6 +37,9 @@ impl Supervisor {
                 Ending::Exited(0) => child.left(now),
                 Ending::Exited(_) | Ending::Killed { .. } | Ending::Unknown => child.ended(now),
             };
+            if ending != Ending::Exited(0) {
+                failures.push((process, pid));
+            }
             if !matches!(self.phase, Phase::Gathering(_) | Phase::Running) {
                 child.state = State::Ended;
                 info!(%process, pid, %ending, "process ended");
@@ -53,6 +58,9 @@ impl Supervisor {
                     "process ends again and again, it is started once more"
                 ),
             }
+        }
+        for (process, pid) in failures {
+            self.upgrade_met_death(process, pid);
         }
         Ok(reaped.left)
     }

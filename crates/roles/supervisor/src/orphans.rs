@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use mainstay_message::receive;
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{BindError, Channel, Pidfd};
+use mainstay_wire::control::ToSupervisor;
 use tracing::{info, warn};
 
 use crate::children::{Child, State, Word};
@@ -152,9 +153,9 @@ impl Supervisor {
             return Ok(());
         };
         let Some(guest) = self.guests.get(index) else { return Ok(()) };
-        let hello = match receive(&guest.channel) {
+        let word = match receive(&guest.channel) {
             Ok(None) => return Ok(()),
-            Ok(Some((message, descriptors))) => Hello::from(message, descriptors),
+            Ok(Some(word)) => Some(word),
             Err(error) => {
                 info!(error = %Chain(&error), "connection at supervisor.sock is closed");
                 None
@@ -162,7 +163,15 @@ impl Supervisor {
         };
         let guest = self.guests.remove(index);
         self.poller.remove(&guest.channel).context("cannot stop watching")?;
-        let Some(hello) = hello else { return Ok(()) };
+        let hello = match word {
+            Some((ToSupervisor::Hello { wire, process, pid, listeners }, sockets)) => {
+                Hello::new((wire, process, pid), listeners, sockets)
+            }
+            Some((ToSupervisor::Upgrade, program)) => {
+                return self.asked_to_upgrade(guest.channel, program);
+            }
+            Some((ToSupervisor::Alive | ToSupervisor::Pair { .. }, _)) | None => return Ok(()),
+        };
         match guest.channel.peer_pid() {
             Ok(pid) if pid == hello.pid && hello.process != Process::Supervisor => {
                 self.take_in(guest.channel, hello)

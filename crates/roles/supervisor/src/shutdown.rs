@@ -33,6 +33,7 @@ impl Supervisor {
     pub(crate) fn asked_to_end(&mut self, now: Timestamp) {
         match self.phase {
             Phase::Gathering(_) | Phase::Running => {
+                self.give_up_upgrade();
                 let limit = self.settings.host.pair.drain_timeout;
                 info!(limit_ms = limit.as_millis(), "stopping, open connections may finish");
                 self.phase = Phase::Stopping { until: now + limit + GRACE, haste: Haste::Drain };

@@ -12,6 +12,8 @@ pub(crate) enum Token {
     /// A message of the process at this place of the table.
     Channel(u32),
     Guest(u32),
+    /// The end of the check of a program.
+    Check,
 }
 
 impl Token {
@@ -22,6 +24,7 @@ impl Token {
             Self::End(index) => (2, index),
             Self::Channel(index) => (3, index),
             Self::Guest(index) => (4, index),
+            Self::Check => (5, 0),
         };
         kind << 32 | u64::from(index)
     }
@@ -34,6 +37,7 @@ impl Token {
             2 => Self::End(index),
             3 => Self::Channel(index),
             4 => Self::Guest(index),
+            5 => Self::Check,
             _ => return None,
         })
     }
@@ -56,9 +60,14 @@ mod tests {
     #[test]
     fn every_token_is_read_back() {
         let last = u32::MAX;
-        for token in
-            [Token::Signals, Token::Door, Token::End(3), Token::Channel(last), Token::Guest(last)]
-        {
+        for token in [
+            Token::Signals,
+            Token::Door,
+            Token::End(3),
+            Token::Channel(last),
+            Token::Guest(last),
+            Token::Check,
+        ] {
             assert_eq!(Token::read(token.number()), Some(token));
         }
     }

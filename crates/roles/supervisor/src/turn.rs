@@ -22,6 +22,7 @@ use crate::listeners::Listeners;
 use crate::orphans::{Gathering, Guest};
 use crate::settings::{Current, Settings};
 use crate::token::Token;
+use crate::upgrade::{PairWord, Upgrade};
 
 /// How often it looks around when nothing happens: for what ended and is nobody's.
 const TICK: Duration = Duration::from_millis(500);
@@ -54,6 +55,9 @@ pub(crate) struct Supervisor {
     pub(crate) phase: Phase,
     /// What the master was told last.
     pub(crate) told: Vec<Running>,
+    /// What the master said of the workers last.
+    pub(crate) pair: PairWord,
+    pub(crate) upgrade: Option<Upgrade>,
     since_unix: u64,
 }
 
@@ -105,6 +109,8 @@ impl Supervisor {
             guests_seen: 0,
             phase: Phase::Running,
             told: Vec::new(),
+            pair: PairWord::default(),
+            upgrade: None,
             since_unix: mainstay_os::unix_seconds(),
             settings,
             directory,
@@ -119,13 +125,14 @@ impl Supervisor {
     }
 
     /// Turns until the gateway has ended.
-    pub(crate) fn run(mut self) -> anyhow::Result<()> {
+    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
         loop {
             let left = self.bury()?;
             let now = now();
             self.gather(now)?;
             self.start_due(now)?;
             self.expire(now)?;
+            self.go_on_with_upgrade(now);
             self.welcome_introduced();
             self.tell_master();
             if let Some(haste) = self.close(now, left) {
@@ -178,7 +185,7 @@ impl Supervisor {
                 Ok(())
             }
             // What ended is found by looking, for all of them at once.
-            Token::End(_) => Ok(()),
+            Token::End(_) | Token::Check => Ok(()),
         }
     }
 
@@ -201,7 +208,8 @@ impl Supervisor {
             | Phase::Closing { .. } => None,
         };
         let guests = self.guests.iter().map(|guest| guest.until);
-        let next = children.chain(phase).chain(guests).min();
+        let upgrade = self.upgrade.as_ref().map(Upgrade::until);
+        let next = children.chain(phase).chain(guests).chain(upgrade).min();
         next.map_or(tick, |next| next.since(now).clamp(MOMENT, tick))
     }
 }

@@ -1,4 +1,4 @@
-//! Administers a gateway under load: applies, rollbacks and swaps, one after the other; then an
+//! Administers a gateway under load: applies, rollbacks, swaps and upgrades, one after the other; then an
 //! apply with a kill in each of its steps; then configurations that are valid and bad, and ones
 //! with ten thousand routes.
 //!
@@ -35,6 +35,10 @@ pub struct Options {
     #[arg(long, default_value_t = 20)]
     pub swaps: u32,
 
+    /// Upgrades of every process without a kill
+    #[arg(long, default_value_t = 5)]
+    pub upgrades: u32,
+
     /// How often each process is killed in each step of an apply
     #[arg(long, default_value_t = 8)]
     pub kills: u32,
@@ -46,7 +50,8 @@ pub struct Options {
 
 impl Options {
     /// Short enough for a test.
-    pub const SHORT: Self = Self { applies: 5, rollbacks: 2, swaps: 2, kills: 1, seed: 1 };
+    pub const SHORT: Self =
+        Self { applies: 5, rollbacks: 2, swaps: 2, upgrades: 1, kills: 1, seed: 1 };
 }
 
 /// Runs, prints what was seen, and fails if a client saw anything or an answer was not true.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -26,9 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Not through `Command::output`: where a gateway runs, this process waits for every child
 /// with that name ([`children::reap_orphans`]).
 pub fn mainstay<A: AsRef<OsStr>>(arguments: &[A]) -> anyhow::Result<Answer> {
+    run(&binary()?, arguments)
+}
+
+/// The same with a program of one's own.
+pub fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> anyhow::Result<Answer> {
     let dir = tempfile::tempdir()?;
     let (out, err) = (dir.path().join("out"), dir.path().join("err"));
-    let mut command = Command::new(binary()?);
+    let mut command = Command::new(program);
     command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
     command.stdout(File::create(&out)?).stderr(File::create(&err)?);
     let child = children::spawn(&mut command)?;

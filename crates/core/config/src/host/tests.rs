@@ -37,6 +37,7 @@ fn every_default() {
             delay_max: Duration::from_secs(5),
             stable_after: Duration::from_secs(10),
         },
+        upgrade: Upgrade { timeout: Duration::from_secs(30) },
         metrics: None,
         trial: Trial::default(),
     };
@@ -54,6 +55,7 @@ fn every_value_that_is_no_default() {
         ]
         pair = {{ hold_timeout = \"1ms\", hang_timeout = \"100ms\", drain_timeout = \"24h\", adoption = \"off\", keep_timeout = \"1h\" }}
         restart = {{ delay_min = \"6s\", stable_after = \"1m\" }}
+        upgrade = {{ timeout = \"1m\" }}
         metrics = {{ address = \"[::1]:9145\" }}
         "
     );
@@ -72,6 +74,7 @@ fn every_value_that_is_no_default() {
     assert_eq!(host.restart.delay_min, Duration::from_secs(6));
     assert_eq!(host.restart.delay_max, Duration::from_secs(6));
     assert_eq!(host.restart.stable_after, Duration::from_mins(1));
+    assert_eq!(host.upgrade.timeout, Duration::from_mins(1));
     let metrics = Metrics { address: "[::1]:9145".parse().unwrap() };
     assert_eq!(host.metrics, Some(metrics));
 }

@@ -1,11 +1,13 @@
 //! What operators do every day, one after the other, under load.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::{Operator, Options};
+use crate::gateway::binary;
 use crate::latency::proportional_bytes;
 use crate::torture::percentile;
 use crate::traffic::Traffic;
@@ -30,21 +32,26 @@ pub(super) fn perform(
     expect(operator, &["apply"], traffic)?;
     let before = (operator.gateway.processes().len(), proportional_bytes(operator.gateway)?);
     writeln!(report, "{:12} {:>6} {:>10} {:>10}", "", "done", "p50 ms", "most ms")?;
-    for (name, count) in
-        [("applies", options.applies), ("rollbacks", options.rollbacks), ("swaps", options.swaps)]
-    {
+    for (name, count) in [
+        ("applies", options.applies),
+        ("rollbacks", options.rollbacks),
+        ("swaps", options.swaps),
+        ("upgrades", options.upgrades),
+    ] {
         let mut times = Vec::new();
         let newest = operator.wait_of_one_mind()?.to_string();
         for number in 0..count {
             operator.change()?;
             let command = match (name, number % 2) {
-                ("applies", _) => &["apply"][..],
-                ("rollbacks", 0) => &["rollback"],
+                ("applies", _) => vec!["apply".to_owned()],
+                ("rollbacks", 0) => vec!["rollback".to_owned()],
                 // There and back again: only so many are kept.
-                ("rollbacks", _) => &["rollback", &newest],
-                _ => &["swap"],
+                ("rollbacks", _) => vec!["rollback".to_owned(), newest.clone()],
+                ("upgrades", _) => vec!["upgrade".to_owned(), copy_program(operator, number)?],
+                _ => vec!["swap".to_owned()],
             };
-            times.push(expect(operator, command, traffic)?);
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            times.push(expect(operator, &command, traffic)?);
         }
         let [p50, most] = [50, 100].map(|share| percentile(&times, share).as_secs_f64() * 1e3);
         writeln!(report, "{name:12} {count:>6} {p50:>10.1} {most:>10.1}")?;
@@ -75,4 +82,11 @@ fn expect(
     traffic.wait_answered(ANSWERS).context("after an act")?;
     operator.wait_of_one_mind()?;
     Ok(took)
+}
+
+/// The program under another name, which is another one to everybody.
+fn copy_program(operator: &Operator<'_>, number: u32) -> anyhow::Result<String> {
+    let path = operator.gateway.path().join(format!("program-{number}"));
+    fs::copy(binary()?, &path)?;
+    Ok(path.to_str().context("a path that is text")?.to_owned())
 }
