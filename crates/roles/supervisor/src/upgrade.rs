@@ -145,7 +145,9 @@ impl Supervisor {
     ) -> anyhow::Result<()> {
         let begun = match program.into_iter().next() {
             None => Err(anyhow!("there is no program")),
-            Some(_) if self.phase != Phase::Running => Err(anyhow!("the gateway starts or stops")),
+            Some(_) if !matches!(self.phase, Phase::Gathering(_) | Phase::Running) => {
+                Err(anyhow!("the gateway is being stopped"))
+            }
             Some(_) if self.upgrade.is_some() => Err(anyhow!("another upgrade is under way")),
             Some(program) => self.begin_check(File::from(program)),
         };

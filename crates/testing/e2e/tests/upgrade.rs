@@ -3,15 +3,18 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 
+use anyhow::Context as _;
 use mainstay_e2e::cli::{Answer, run};
 use mainstay_e2e::client::Client;
-use mainstay_e2e::gateway::{Accept, Look, binary};
+use mainstay_e2e::gateway::{Accept, DEADLINE, Look, binary};
 use mainstay_e2e::luck::Luck;
 use mainstay_e2e::traffic::{Plan, Traffic};
-use mainstay_e2e::{Gateway, Origin, Setup};
+use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::Process;
 use mainstay_wire::command::Status;
+use rustix::process::Signal;
 
 /// A copy of the program under another name, which is another file to everybody.
 fn copy(gateway: &Gateway, name: &str) -> anyhow::Result<PathBuf> {
@@ -125,4 +128,49 @@ fn what_is_no_program_of_ours_changes_nothing() -> anyhow::Result<()> {
     assert_eq!(pids(&after), pids(&before));
     assert_eq!(Client::connect(gateway.address("web"))?.get("/small")?.head.status, 200);
     Ok(())
+}
+
+/// Whoever dies in the middle of it, clients see nothing; and asked again, it is done.
+#[test]
+fn a_death_during_an_upgrade_costs_no_client_anything() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair_with_all(&origin, &Accept::ALL))?;
+    let targets = Accept::ALL.map(|accept| gateway.target(accept));
+    let traffic = Traffic::start(Plan::SMALL, &targets, &Luck::new(1));
+    let next = [copy(&gateway, "even")?, copy(&gateway, "odd")?];
+    let everyone = [Process::Supervisor].into_iter().chain(Process::SUPERVISED);
+    for (number, victim) in everyone.enumerate() {
+        traffic.wait_answered(50)?;
+        let program = &next[number % 2];
+        let start = gateway.log_bytes();
+        let (answer, killed) = thread::scope(|scope| {
+            let upgrading = scope.spawn(|| upgrade(&gateway, program));
+            let killed = kill_in_the_middle(&gateway, victim, start);
+            (upgrading.join().expect("an operator does not panic"), killed)
+        });
+        let (answer, killed) = (answer?, killed?);
+        gateway.wait_ready_without(&[killed])?;
+        if answer.code != Some(0) {
+            assert!(answer.err.contains("supervisor ended") || answer.err.contains("not upgraded"));
+            wait::until("a supervisor that does it", DEADLINE, || {
+                upgrade(&gateway, program).ok().filter(|again| again.code == Some(0))
+            })
+            .with_context(|| format!("{victim}: {answer:?}\n{}", gateway.log_tail()))?;
+        }
+        assert_eq!(programs(&gateway)?, vec![program.clone(); 5], "{victim}");
+    }
+    let report = traffic.stop(&origin);
+    anyhow::ensure!(report.is_clean(), "{report}\n{}", gateway.log_tail());
+    Ok(())
+}
+
+/// When the first process is asked to make way.
+fn kill_in_the_middle(gateway: &Gateway, victim: Process, start: usize) -> anyhow::Result<u32> {
+    let line = "process is asked to make way";
+    wait::until(line, DEADLINE, || gateway.log_from(start).contains(line).then_some(()))?;
+    Ok(wait::until("the victim to be there", DEADLINE, || {
+        let process = gateway.process(victim).ok()?;
+        process.signal(Signal::KILL).ok()?;
+        Some(process.pid())
+    })?)
 }
