@@ -7,6 +7,8 @@
 //! | `gateway.toml`, the watch after an apply | master | [`apply`] |
 //! | `gateway.toml`, the whole | workers, `check` | [`gateway`] |
 //!
+//! [`difference`] says what one gateway changes of another.
+//!
 //! ```text
 //! text ──toml──▶ tables with positions ──Section──▶ settings ──cross-checks──▶ Gateway, Host
 //!                   │                       │                       │
@@ -32,6 +34,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod apply;
+pub mod difference;
 pub mod gateway;
 pub mod host;
 pub mod kind;
@@ -50,6 +53,7 @@ mod services;
 mod suggest;
 mod upstreams;
 
+pub use difference::Difference;
 pub use gateway::Gateway;
 pub use host::Host;
 pub use kind::Kind;

@@ -17,6 +17,9 @@ pub enum Command {
         /// For how long it is watched; none: as the configuration says.
         confirm_ms: Option<u64>,
     },
+    /// Say whether the configuration in the file that travels with it is valid, and what it
+    /// would change.
+    Compare,
     /// Serve a generation that is kept; none: the one before the current.
     Rollback { generation: Option<Generation> },
     /// Which generations are kept.
@@ -29,6 +32,8 @@ pub enum Command {
 pub enum Reply {
     Status(Status),
     Generations(Generations),
+    /// What is proposed is valid, and this is what it changes; said before anything is done.
+    Difference(Difference),
     /// An apply has come so far.
     Progress(Progress),
     /// A hook of it is over.
@@ -36,6 +41,14 @@ pub enum Reply {
     /// This generation is in service.
     Applied {
         generation: Generation,
+    },
+    /// What was to be compared is valid. Nothing was done.
+    Compared,
+    /// Clients had been served by another generation, and are served by this one again; one
+    /// sentence says why.
+    WentBack {
+        generation: Generation,
+        reason: String,
     },
     /// The command was not understood or not carried out; one sentence.
     Refused {
@@ -47,12 +60,21 @@ impl Message for Command {
     fn descriptors(&self) -> usize {
         match self {
             Self::Status | Self::Rollback { .. } | Self::Generations => 0,
-            Self::Apply { .. } => 1,
+            Self::Apply { .. } | Self::Compare => 1,
         }
     }
 }
 
 impl Message for Reply {}
+
+/// What a configuration changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The generation that is in service.
+    pub from: Generation,
+    /// A line for each section that differs, up to a limit; empty, if none does.
+    pub lines: Vec<String>,
+}
 
 /// How far an apply has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use mainstay_config::{gateway, read_duration};
 use mainstay_message::{MessageError, receive, send_within};
 use mainstay_model::Generation;
 use mainstay_os::{Channel, ChannelError, Pidfd, now};
-use mainstay_wire::command::{Command, HookSaid, Progress, Reply, Step};
+use mainstay_wire::command::{Command, Difference, HookSaid, Progress, Reply, Step};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::ask;
@@ -35,14 +35,27 @@ const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// How long the successor of a master may take to say what serves.
 const SUCCESSOR_LIMIT: Duration = Duration::from_secs(15);
 
+/// It went back by itself: clients had been served by the new generation, and are served by the
+/// former one again.
+const WENT_BACK: u8 = 3;
+
+/// What a script may want to know.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it is in service; with --dry-run: it is valid
+  1  refused, or failed before clients were served by it
+  2  the command line is wrong
+  3  clients were served by it and hurt, and the former generation serves again";
+
 /// What `mainstay apply` is given.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct ApplyOptions {
     /// The gateway.toml to serve from here on
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Check the file and stop there
+    /// Check the file, show what it would change, and stop there
     #[arg(long)]
     pub dry_run: bool,
 
@@ -56,6 +69,7 @@ pub struct ApplyOptions {
 
 /// What `mainstay rollback` is given.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct RollbackOptions {
     /// The generation to serve again; the one before the current, if none is named
     #[arg(value_name = "GENERATION")]
@@ -85,14 +99,10 @@ pub fn apply(options: &ApplyOptions) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::FAILURE);
     }
-    if options.dry_run {
-        say(&format!("{}: ok, not applied", path.display()))?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let millis = |confirm: Duration| u64::try_from(confirm.as_millis()).unwrap_or(u64::MAX);
     let confirm_ms = options.confirm.map(millis);
-    let command = Command::Apply { confirm_ms };
+    let command = if options.dry_run { Command::Compare } else { Command::Apply { confirm_ms } };
     put_into_service(&options.place.run()?, &command, Some(&file))
 }
 
@@ -105,10 +115,16 @@ pub fn rollback(options: &RollbackOptions) -> anyhow::Result<ExitCode> {
 /// How a conversation with a master ended.
 enum Ended {
     Answered(Reply),
-    /// It died; this had begun.
-    Died {
-        begun: Option<Generation>,
-    },
+    /// It died; so far it had come.
+    Died(Begun),
+}
+
+/// What was begun.
+#[derive(Clone, Copy, Debug, Default)]
+struct Begun {
+    generation: Option<Generation>,
+    /// Clients were served by it.
+    reached_clients: bool,
 }
 
 fn put_into_service(
@@ -121,28 +137,49 @@ fn put_into_service(
             say(&format!("generation {generation} is in service"))?;
             Ok(ExitCode::SUCCESS)
         }
+        Ended::Answered(Reply::Compared) => {
+            say("valid, and not applied")?;
+            Ok(ExitCode::SUCCESS)
+        }
         Ended::Answered(Reply::Refused { reason }) => bail!("not applied: {reason}"),
+        Ended::Answered(Reply::WentBack { generation, reason }) => went_back(&reason, generation),
         Ended::Answered(
-            Reply::Status(_) | Reply::Generations(_) | Reply::Progress(_) | Reply::Hook(_),
+            Reply::Status(_)
+            | Reply::Generations(_)
+            | Reply::Difference(_)
+            | Reply::Progress(_)
+            | Reply::Hook(_),
         ) => {
             bail!("the master answered something else")
         }
-        Ended::Died { begun } => {
+        Ended::Died(begun) => {
             let current = match ask::ask(run, &Command::Status, SUCCESSOR_LIMIT)? {
                 Reply::Status(status) => status.generation,
                 Reply::Generations(_)
+                | Reply::Difference(_)
                 | Reply::Progress(_)
                 | Reply::Hook(_)
                 | Reply::Applied { .. }
+                | Reply::Compared
+                | Reply::WentBack { .. }
                 | Reply::Refused { .. } => bail!("the master answered something else"),
             };
-            if begun == Some(current) {
+            if begun.generation == Some(current) {
                 say(&format!("generation {current} is in service; the master died on the way"))?;
                 return Ok(ExitCode::SUCCESS);
+            }
+            if begun.reached_clients {
+                return went_back("the master died on the way", current);
             }
             bail!("not applied: the master died on the way; generation {current} is in service")
         }
     }
+}
+
+fn went_back(reason: &str, serves: Generation) -> anyhow::Result<ExitCode> {
+    writeln!(io::stderr().lock(), "went back: {reason}; generation {serves} is in service")
+        .context("cannot write to standard error")?;
+    Ok(ExitCode::from(WENT_BACK))
 }
 
 /// Asks once: an apply whose answer was lost is not to be done twice.
@@ -153,7 +190,7 @@ fn converse(run: &Path, command: &Command, file: Option<&File>) -> anyhow::Resul
     let master = Pidfd::open(pid).context("cannot watch the master")?;
     let descriptors: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
     send_within(&channel, command, &descriptors, SEND_LIMIT).context("cannot ask the master")?;
-    let mut begun = None;
+    let mut begun = Begun::default();
     let mut deadline = now() + LIMIT;
     loop {
         // Before the channel is read: what it said before it died counts.
@@ -161,9 +198,16 @@ fn converse(run: &Path, command: &Command, file: Option<&File>) -> anyhow::Resul
         loop {
             match receive(&channel) {
                 Ok(Some((Reply::Progress(progress), _))) => {
-                    begun = Some(progress.generation);
+                    begun.generation = Some(progress.generation);
+                    begun.reached_clients |= progress.step == Step::Watch;
                     deadline = now() + LIMIT;
                     say(&describe(&progress))?;
+                }
+                Ok(Some((Reply::Difference(Difference { from, lines }), _))) => {
+                    if lines.is_empty() {
+                        say(&format!("nothing differs from generation {from}"))?;
+                    }
+                    lines.iter().try_for_each(|line| say(line))?;
                 }
                 Ok(Some((Reply::Hook(HookSaid { hook, end, output }), _))) => {
                     say(&format!("           hook {hook}: {end}"))?;
@@ -172,13 +216,13 @@ fn converse(run: &Path, command: &Command, file: Option<&File>) -> anyhow::Resul
                 Ok(Some((reply, _))) => return Ok(Ended::Answered(reply)),
                 Ok(None) => break,
                 Err(MessageError::Channel { source: ChannelError::Closed }) => {
-                    return Ok(Ended::Died { begun });
+                    return Ok(Ended::Died(begun));
                 }
                 Err(error) => return Err(error).context("cannot hear the master"),
             }
         }
         if is_dead {
-            return Ok(Ended::Died { begun });
+            return Ok(Ended::Died(begun));
         }
         if deadline.since(now()).is_zero() {
             bail!("nothing was heard for {LIMIT:?}; `mainstay status` tells the generation");

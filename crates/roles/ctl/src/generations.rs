@@ -29,7 +29,13 @@ pub fn generations(options: &GenerationsOptions) -> anyhow::Result<ExitCode> {
     let generations = match ask::ask(&options.place.run()?, &Command::Generations, LIMIT)? {
         Reply::Generations(generations) => generations,
         Reply::Refused { reason } => bail!("{reason}"),
-        Reply::Status(_) | Reply::Progress(_) | Reply::Hook(_) | Reply::Applied { .. } => {
+        Reply::Status(_)
+        | Reply::Difference(_)
+        | Reply::Compared
+        | Reply::WentBack { .. }
+        | Reply::Progress(_)
+        | Reply::Hook(_)
+        | Reply::Applied { .. } => {
             bail!("the master answered something else")
         }
     };

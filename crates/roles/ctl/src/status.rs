@@ -71,7 +71,13 @@ pub fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
 fn read(run: &Path) -> anyhow::Result<Status> {
     match ask(run, &Command::Status, ANSWER_LIMIT)? {
         Reply::Status(status) => Ok(status),
-        Reply::Generations(_) | Reply::Progress(_) | Reply::Hook(_) | Reply::Applied { .. } => {
+        Reply::Generations(_)
+        | Reply::Difference(_)
+        | Reply::Compared
+        | Reply::WentBack { .. }
+        | Reply::Progress(_)
+        | Reply::Hook(_)
+        | Reply::Applied { .. } => {
             bail!("the master answered something else")
         }
         Reply::Refused { reason } => bail!("the master refused: {reason}"),

@@ -12,6 +12,7 @@ use rustix::process::geteuid;
 use tracing::{debug, warn};
 
 use crate::apply::Asker;
+use crate::proposal::Purpose;
 use crate::token::Token;
 use crate::turn::Master;
 
@@ -86,7 +87,13 @@ impl Master {
             Ok(Some((Command::Apply { confirm_ms }, files))) => {
                 let operator = self.take_operator(index)?;
                 let Some(file) = files.into_iter().next() else { return Ok(()) };
-                return self.propose(operator, file, confirm_ms.map(Duration::from_millis));
+                let confirm = confirm_ms.map(Duration::from_millis);
+                return self.propose(operator, file, Purpose::Apply { confirm });
+            }
+            Ok(Some((Command::Compare, files))) => {
+                let operator = self.take_operator(index)?;
+                let Some(file) = files.into_iter().next() else { return Ok(()) };
+                return self.propose(operator, file, Purpose::Compare);
             }
             Ok(Some((Command::Rollback { generation }, _))) => {
                 let operator = Asker::Operator(self.take_operator(index)?);

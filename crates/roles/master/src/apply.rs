@@ -43,6 +43,15 @@ pub(crate) struct Applying {
     pub(crate) watch: Option<Watch>,
     /// Why it comes to nothing, as soon as somebody has said so.
     reason: Option<String>,
+    reached: Reached,
+}
+
+/// Whether clients were served by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Nobody,
+    /// All of them, and no longer.
+    Clients,
 }
 
 /// Who is told what came of it.
@@ -51,6 +60,16 @@ pub(crate) enum Asker {
     Operator(Channel),
     /// Somebody at the command channel, through broadcast.
     Ticket(u64),
+}
+
+impl Asker {
+    /// Tells an operator. One that is gone reads the log.
+    pub(crate) fn tell(&self, reply: &Reply) {
+        let Self::Operator(operator) = self else { return };
+        if let Err(error) = send(operator, reply, &[]) {
+            debug!(error = %Chain(&error), "cannot tell an operator");
+        }
+    }
 }
 
 impl Applying {
@@ -62,19 +81,12 @@ impl Applying {
             step: step_of(self.apply.part()),
             after_ms: u64::try_from(after).unwrap_or(u64::MAX),
         };
-        self.tell_operator(&Reply::Progress(progress));
+        self.asker.tell(&Reply::Progress(progress));
     }
 
     /// Tells an operator what a hook said.
     pub(crate) fn tell_hook(&self, said: HookSaid) {
-        self.tell_operator(&Reply::Hook(said));
-    }
-
-    fn tell_operator(&self, reply: &Reply) {
-        let Asker::Operator(operator) = &self.asker else { return };
-        if let Err(error) = send(operator, reply, &[]) {
-            debug!(error = %Chain(&error), "cannot tell an operator");
-        }
+        self.asker.tell(&Reply::Hook(said));
     }
 
     /// When it wants to be looked at.
@@ -109,6 +121,7 @@ impl Master {
             limits,
             watch: None,
             reason: None,
+            reached: Reached::Nobody,
         };
         applying.tell_progress();
         self.applying = Some(applying);
@@ -154,10 +167,14 @@ impl Master {
     pub(crate) fn step_apply(&mut self, event: ApplyEvent) -> anyhow::Result<()> {
         let Some(applying) = &mut self.applying else { return Ok(()) };
         let before = step_of(applying.apply.part());
+        let is_undone = |step| matches!(step, Step::GoBack | Step::Unwind);
         let (apply, effects) = applying.apply.step(now(), event);
         if let Some(apply) = apply {
             applying.apply = apply;
             let step = step_of(apply.part());
+            if before == Step::Watch && is_undone(step) {
+                applying.reached = Reached::Clients;
+            }
             if step != before && has_something_to_do(&self.settings.host.hooks, step) {
                 applying.tell_progress();
             }
@@ -258,49 +275,44 @@ impl Master {
         match reason {
             Ok(()) => {
                 info!(%generation, "applied");
-                self.tell_asker(&applying.asker, Ok(generation))
+                self.tell_asker(&applying.asker, Reply::Applied { generation })
             }
             Err(reason) => {
                 Generations::of(&self.settings.host.state).discard_staged()?;
                 error!(%generation, reason, "apply undone");
-                self.tell_asker(&applying.asker, Err(reason))
+                let reply = match applying.reached {
+                    Reached::Nobody => Reply::Refused { reason },
+                    Reached::Clients => Reply::WentBack { generation: self.generation, reason },
+                };
+                self.tell_asker(&applying.asker, reply)
             }
         }
     }
 
     pub(crate) fn refuse(&mut self, asker: &Asker, reason: String) -> anyhow::Result<()> {
         warn!(reason, "apply refused");
-        self.tell_asker(asker, Err(reason))
+        self.tell_asker(asker, Reply::Refused { reason })
     }
 
-    fn tell_asker(
-        &mut self,
-        asker: &Asker,
-        result: Result<Generation, String>,
-    ) -> anyhow::Result<()> {
-        match asker {
-            Asker::Operator(operator) => {
-                let reply = match result {
-                    Ok(generation) => Reply::Applied { generation },
-                    Err(reason) => Reply::Refused { reason },
-                };
-                // One that is gone reads the log.
-                if let Err(error) = send(operator, &reply, &[]) {
-                    debug!(error = %Chain(&error), "cannot answer an operator");
-                }
-                Ok(())
+    /// Tells whoever asked how it ended.
+    fn tell_asker(&mut self, asker: &Asker, reply: Reply) -> anyhow::Result<()> {
+        asker.tell(&reply);
+        let Asker::Ticket(ticket) = asker else { return Ok(()) };
+        let answer = match reply {
+            Reply::Refused { reason } | Reply::WentBack { reason, .. } => {
+                Answer::Refused { reason }
             }
-            Asker::Ticket(ticket) => {
-                let answer = match result {
-                    Ok(generation) => {
-                        let sentence = format!("generation {generation} is in service");
-                        Answer::Done { sentence }
-                    }
-                    Err(reason) => Answer::Refused { reason },
-                };
-                self.tell_broadcast(&ToBroadcast::Settled { ticket: *ticket, answer })
+            Reply::Applied { generation } => {
+                Answer::Done { sentence: format!("generation {generation} is in service") }
             }
-        }
+            Reply::Status(_)
+            | Reply::Generations(_)
+            | Reply::Difference(_)
+            | Reply::Progress(_)
+            | Reply::Hook(_)
+            | Reply::Compared => return Ok(()),
+        };
+        self.tell_broadcast(&ToBroadcast::Settled { ticket: *ticket, answer })
     }
 }
 

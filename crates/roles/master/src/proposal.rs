@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,7 +15,7 @@ use mainstay_config::{Problem, TEXT_BYTES_MAX, apply, listeners};
 use mainstay_generations::Generations;
 use mainstay_model::{Chain, Generation};
 use mainstay_os::Channel;
-use mainstay_wire::command::{self, Reply};
+use mainstay_wire::command::{self, Difference, Reply};
 use tracing::info;
 
 use crate::apply::Asker;
@@ -32,9 +33,20 @@ const PROBLEMS_BYTES_MAX: usize = 32 * 1024;
 pub(crate) struct Proposal {
     asker: Asker,
     subject: Subject,
-    /// For how long it is to be watched, if the operator says so.
-    confirm: Option<Duration>,
+    purpose: Purpose,
     child: Running,
+}
+
+/// What for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To serve it.
+    Apply {
+        /// For how long it is to be watched, if the operator says so.
+        confirm: Option<Duration>,
+    },
+    /// To be told what it would change.
+    Compare,
 }
 
 /// What is proposed.
@@ -55,10 +67,10 @@ impl Master {
         &mut self,
         operator: Channel,
         file: OwnedFd,
-        confirm: Option<Duration>,
+        purpose: Purpose,
     ) -> anyhow::Result<()> {
         let subject = self.may_begin().and_then(|()| read(file)).map(Subject::New);
-        self.begin_check(Asker::Operator(operator), subject, confirm)
+        self.begin_check(Asker::Operator(operator), subject, purpose)
     }
 
     /// Goes back to a generation that is kept: the one before the current, if none is named.
@@ -81,7 +93,7 @@ impl Master {
             Ok(Subject::Kept { generation, text })
         };
         let subject = find();
-        self.begin_check(asker, subject, None)
+        self.begin_check(asker, subject, Purpose::Apply { confirm: None })
     }
 
     /// Which generations are kept.
@@ -108,16 +120,17 @@ impl Master {
         &mut self,
         asker: Asker,
         subject: anyhow::Result<Subject>,
-        confirm: Option<Duration>,
+        purpose: Purpose,
     ) -> anyhow::Result<()> {
+        let current = Generations::of(&self.settings.host.state).file(self.generation);
         let started = subject.and_then(|subject| {
             let (Subject::New(text) | Subject::Kept { text, .. }) = &subject;
-            Ok((start_check(text)?, subject))
+            Ok((start_check(text, current)?, subject))
         });
         match started {
             Ok((child, subject)) => {
                 self.watch(&child, Token::Check)?;
-                self.proposal = Some(Proposal { asker, subject, confirm, child });
+                self.proposal = Some(Proposal { asker, subject, purpose, child });
                 Ok(())
             }
             Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
@@ -128,22 +141,35 @@ impl Master {
     pub(crate) fn end_check(&mut self) -> anyhow::Result<()> {
         let outcome = self.proposal.as_ref().and_then(|proposal| proposal.child.outcome());
         let Some(outcome) = outcome else { return Ok(()) };
-        let Some(Proposal { asker, subject, confirm, child }) = self.proposal.take() else {
+        let Some(Proposal { asker, subject, purpose, child }) = self.proposal.take() else {
             return Ok(());
         };
         self.poller.remove(&child).context("cannot stop watching a check")?;
-        let accepted = judge(&outcome).and_then(|()| self.accept(&subject));
-        match accepted {
-            Ok((generation, watch)) => {
+        let accepted = judge(&outcome).and_then(|lines| {
+            let watch = self.examine(&subject)?;
+            asker.tell(&Reply::Difference(Difference { from: self.generation, lines }));
+            Ok(watch)
+        });
+        let begun = accepted.and_then(|watch| match purpose {
+            Purpose::Apply { confirm } => {
                 let confirm = confirm.unwrap_or(watch.confirm);
-                self.begin(asker, generation, apply::Watch { confirm, ..watch })
+                let watch = apply::Watch { confirm, ..watch };
+                Ok(Some((self.stage(&subject)?, watch)))
+            }
+            Purpose::Compare => Ok(None),
+        });
+        match begun {
+            Ok(Some((generation, watch))) => self.begin(asker, generation, watch),
+            Ok(None) => {
+                asker.tell(&Reply::Compared);
+                Ok(())
             }
             Err(error) => self.refuse(&asker, Chain(error.as_ref()).to_string()),
         }
     }
 
-    /// What the master can find wrong itself; then a text becomes a generation.
-    fn accept(&self, subject: &Subject) -> anyhow::Result<(Generation, apply::Watch)> {
+    /// What the master can find wrong itself.
+    fn examine(&self, subject: &Subject) -> anyhow::Result<apply::Watch> {
         self.may_begin()?;
         let (Subject::New(text) | Subject::Kept { text, .. }) = subject;
         let located = |problems: Vec<Problem>| {
@@ -160,25 +186,28 @@ impl Master {
                 && names.iter().all(|&name| self.settings.listeners.contains_key(name)),
             "the listeners of a gateway that runs cannot be changed"
         );
-        let watch = apply::parse_watch(text).map_err(located)?;
-        let generation = match subject {
-            Subject::Kept { generation, .. } => *generation,
+        apply::parse_watch(text).map_err(located)
+    }
+
+    /// Makes a text a generation, if it is none yet.
+    fn stage(&self, subject: &Subject) -> anyhow::Result<Generation> {
+        match subject {
+            Subject::Kept { generation, .. } => Ok(*generation),
             Subject::New(text) => {
                 let generations = Generations::of(&self.settings.host.state);
                 generations.discard_staged()?;
-                generations.stage(text)?
+                Ok(generations.stage(text)?)
             }
-        };
-        Ok((generation, watch))
+        }
     }
 }
 
-/// Starts `mainstay check` of this text.
-fn start_check(text: &str) -> anyhow::Result<Running> {
+/// Starts `mainstay check` of this text, which also says what differs from the current one.
+fn start_check(text: &str, current: PathBuf) -> anyhow::Result<Running> {
     let order = Order {
         // Not a path: after an upgrade of the package that is a different build.
         program: "/proc/self/exe".into(),
-        arguments: vec!["check".into(), "-".into()],
+        arguments: vec!["check".into(), "-".into(), "--against".into(), current.into()],
         environment: Vec::new(),
         input: Some(written(text).context("cannot hand over a configuration")?),
         timeout: CHECK_MAX,
@@ -197,10 +226,12 @@ fn written(text: &str) -> std::io::Result<File> {
     Ok(file)
 }
 
-fn judge(outcome: &Outcome) -> anyhow::Result<()> {
+/// What is different, in lines, if it is valid.
+fn judge(outcome: &Outcome) -> anyhow::Result<Vec<String>> {
     let said = outcome.output.trim_end();
     match outcome.end {
-        End::Exited(0) => Ok(()),
+        // The first line says that it is valid.
+        End::Exited(0) => Ok(said.lines().skip(1).map(str::to_owned).collect()),
         End::Exited(1) if !said.is_empty() => anyhow::bail!("{said}"),
         end => {
             info!(%end, said, "a check failed");

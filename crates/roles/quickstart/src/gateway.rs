@@ -73,6 +73,9 @@ pub(crate) fn status(run: &Path) -> Option<Status> {
     match receive(&channel).ok()??.0 {
         Reply::Status(status) => Some(status),
         Reply::Generations(_)
+        | Reply::Difference(_)
+        | Reply::Compared
+        | Reply::WentBack { .. }
         | Reply::Progress(_)
         | Reply::Hook(_)
         | Reply::Refused { .. }

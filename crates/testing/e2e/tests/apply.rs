@@ -1,6 +1,8 @@
 //! Which configuration is served, and since when.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use mainstay_e2e::administration;
@@ -127,6 +129,7 @@ fn an_apply_is_served_from_the_next_request_on() -> anyhow::Result<()> {
     let answer = apply(&gateway, "\n[limits]\ntarget_bytes = 64\n")?;
     assert_eq!(answer.code, Some(0), "{answer:?}");
     let steps = [
+        "~ limits: target_bytes 8KiB → 64B",
         "generation 2: valid, and prepared for",
         "the standby loads and proves it",
         "active and standby change places",
@@ -149,6 +152,73 @@ fn an_apply_is_served_from_the_next_request_on() -> anyhow::Result<()> {
         both.into_iter().map(|end| Ok(end?.pid())).collect::<anyhow::Result<_>>()?;
     gateway.wait_ready_without(&both)?;
     assert_eq!(Client::connect(gateway.address("web"))?.get(&long)?.head.status, 414);
+    Ok(())
+}
+
+#[test]
+fn a_dry_run_tells_what_would_change_and_changes_nothing() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let active = gateway.active()?;
+    let (file, run) = (gateway.path().join("next.toml"), gateway.path().join("run"));
+    let first = fs::read_to_string(gateway.path().join("state/generations/1/gateway.toml"))?;
+    let dry_run = |end: &str| -> anyhow::Result<Answer> {
+        fs::write(&file, format!("{first}{end}"))?;
+        let (apply, run) = ([OsStr::new("apply"), file.as_os_str()], run.as_os_str());
+        mainstay(&[&apply[..], &["--dry-run".as_ref(), "--run".as_ref(), run]].concat())
+    };
+    for (end, code, said) in [
+        ("\n# another text\n", 0, "nothing differs from generation 1\nvalid, and not applied\n"),
+        ("\n[limits]\nfields = 99\n", 0, "~ limits: fields 100 → 99\nvalid, and not applied\n"),
+        ("\n[limits]\nfields = 500\n", 1, ""),
+    ] {
+        let answer = dry_run(end)?;
+        assert_eq!((answer.code, &*answer.out), (Some(code), said), "{end}: {answer:?}");
+    }
+    assert!(!gateway.path().join("state/generations/2").exists());
+    assert!(!gateway.path().join("state/generations/staged").exists());
+    let status = gateway.wait_for("the pair to be ready", Look::is_ready)?;
+    assert_eq!((status.generation, status.active), (Generation::FIRST, Some(active)));
+    Ok(())
+}
+
+/// What clients are hurt by is taken back, and a script can tell that from a refusal.
+#[test]
+fn an_apply_that_went_back_by_itself_says_so() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let file = gateway.path().join("next.toml");
+    let first = fs::read_to_string(gateway.path().join("state/generations/1/gateway.toml"))?;
+    // Nobody listens there.
+    let dead = "[[upstream]]\nname = \"dead\"\nservers = [\"127.0.0.1:1\"]\n";
+    let hurt = first.replace("upstream = \"web\"", "upstream = \"dead\"");
+    fs::write(
+        &file,
+        format!(
+            "{}\n{dead}",
+            hurt.replace("confirm = \"100ms\"", "failures_least = 5\nconfirm = \"20s\"")
+        ),
+    )?;
+    let over = AtomicBool::new(false);
+    let answer = thread::scope(|scope| -> anyhow::Result<Answer> {
+        scope.spawn(|| {
+            let Ok(mut client) = Client::connect(gateway.address("web")) else { return };
+            while !over.load(Ordering::Relaxed) {
+                if client.get("/small").is_err() {
+                    return;
+                }
+            }
+        });
+        let answer = apply_file(&gateway, &file);
+        over.store(true, Ordering::Relaxed);
+        answer
+    })?;
+    assert_eq!(answer.code, Some(3), "{answer:?}");
+    assert!(answer.err.starts_with("went back: "), "{answer:?}");
+    assert!(answer.err.ends_with("; generation 1 is in service\n"), "{answer:?}");
+    let status = gateway.wait_for("the pair to be ready", Look::is_ready)?;
+    assert_eq!(status.generation, Generation::FIRST);
+    assert_eq!(Client::connect(gateway.address("web"))?.get("/small")?.head.status, 200);
     Ok(())
 }
 

@@ -95,7 +95,11 @@ impl Said {
                 let last = answer.out.lines().last().and_then(generation);
                 Ok(Self::InService(last.with_context(|| format!("no outcome: {answer:?}"))?))
             }
-            Some(1) => Ok(Self::NotApplied(answer.out.lines().next().and_then(generation))),
+            Some(1 | 3) => {
+                let begun =
+                    answer.out.lines().find(|line| line.ends_with("valid, and prepared for"));
+                Ok(Self::NotApplied(begun.and_then(generation)))
+            }
             Some(_) | None => anyhow::bail!("neither applied nor refused: {answer:?}"),
         }
     }

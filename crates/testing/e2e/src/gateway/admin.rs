@@ -32,6 +32,9 @@ pub(super) fn status(path: &Path) -> Option<Status> {
     match frame::decode(&answer[..bytes]).ok()? {
         Reply::Status(status) => Some(status),
         Reply::Generations(_)
+        | Reply::Difference(_)
+        | Reply::Compared
+        | Reply::WentBack { .. }
         | Reply::Progress(_)
         | Reply::Hook(_)
         | Reply::Refused { .. }
