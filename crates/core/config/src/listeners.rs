@@ -32,6 +32,20 @@ pub struct Listener {
     pub forwarded: Forwarded,
 }
 
+impl Listener {
+    /// Whether clients of `other` come to this one: a socket that listens for the one listens for
+    /// the other. Of port 0, each name has a port of its own.
+    pub fn is_at_the_place_of(&self, other: &Self) -> bool {
+        let is_chosen = matches!(&self.address, Address::Tcp(address) if address.port() == 0);
+        self.address == other.address && (!is_chosen || self.name == other.name)
+    }
+
+    /// Whether a socket for this one cannot be bound while there is one for `other`.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        !self.is_at_the_place_of(other) && collide(&self.address, &other.address)
+    }
+}
+
 /// Who accepts a listener's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
@@ -118,4 +132,32 @@ fn read_address(section: &mut Section<'_>, before: &[Listener]) -> Address {
         section.problems().add(text.span(), sentence);
     }
     address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, address: &str) -> Listener {
+        let text = format!("[[listener]]\nname = {name:?}\naddress = {address:?}\n");
+        parse(&text).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_place_is_an_address_whatever_it_is_called() {
+        let at = |one: &Listener, other: &Listener| {
+            assert_eq!(one.is_at_the_place_of(other), other.is_at_the_place_of(one));
+            (one.is_at_the_place_of(other), one.collides_with(other))
+        };
+        let web = one("web", "127.0.0.1:80");
+        assert_eq!(at(&web, &one("other", "127.0.0.1:80")), (true, false), "renamed");
+        assert_eq!(at(&web, &one("web", "127.0.0.1:81")), (false, false), "moved");
+        assert_eq!(at(&web, &one("web", "0.0.0.0:80")), (false, true), "in the way");
+        let (any, other) = (one("a", "127.0.0.1:0"), one("b", "127.0.0.1:0"));
+        assert_eq!(at(&any, &any.clone()), (true, false));
+        assert_eq!(at(&any, &other), (false, false));
+        let (path, other) = (one("a", "unix:/x"), one("b", "unix:/y"));
+        assert_eq!(at(&path, &one("b", "unix:/x")), (true, false));
+        assert_eq!(at(&path, &other), (false, false));
+    }
 }

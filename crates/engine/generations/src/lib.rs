@@ -4,6 +4,7 @@
 //!  generations/
 //!    7/gateway.toml     a generation: what the gateway serves
 //!    8/gateway.toml
+//!    8/former   ─▶ 7    what was served when this one was put into service
 //!    current ─▶ 7       what every process loads when it starts
 //!    staged  ─▶ 8       an apply is under way, or was when something died
 //!    last    ─▶ 8       the highest number that was ever given
@@ -41,6 +42,7 @@ const KEPT: usize = 16;
 const CURRENT: &str = "current";
 const STAGED: &str = "staged";
 const LAST: &str = "last";
+const FORMER: &str = "former";
 
 /// The generations of one gateway.
 #[derive(Clone, Debug)]
@@ -83,6 +85,23 @@ impl Generations {
     /// What an apply has begun to put into service.
     pub fn staged(&self) -> Result<Option<Generation>, GenerationsError> {
         self.link(STAGED)
+    }
+
+    /// What was served when `generation` was put into service; none for the first, or if it is
+    /// not kept any more. Never another while `generation` is current.
+    pub fn former(&self, generation: Generation) -> Result<Option<Generation>, GenerationsError> {
+        let former = self.link(&format!("{generation}/{FORMER}"))?;
+        Ok(former.filter(|&former| self.file(former).exists()))
+    }
+
+    /// Notes what was served before `generation`, which must not be current.
+    pub fn set_former(
+        &self,
+        generation: Generation,
+        former: Generation,
+    ) -> Result<(), GenerationsError> {
+        let directory = self.directory.join(generation.to_string());
+        point(&directory, FORMER, former)
     }
 
     /// All that are kept, oldest first.
@@ -146,13 +165,18 @@ impl Generations {
         self.remove(staged)
     }
 
-    /// Removes the oldest until `keep` are left; never the current one nor a staged one.
+    /// Removes the oldest until `keep` are left; never the current one, the one before it, nor a
+    /// staged one.
     fn prune(&self, keep: usize) -> Result<(), GenerationsError> {
         let kept = self.kept()?;
         let (current, staged) = (self.current()?, self.staged()?);
+        let former = match current {
+            Some(current) => self.former(current)?,
+            None => None,
+        };
         let surplus = kept.len().saturating_sub(keep);
         for generation in kept.into_iter().take(surplus) {
-            if Some(generation) != current && Some(generation) != staged {
+            if ![current, staged, former].contains(&Some(generation)) {
                 self.remove(generation)?;
             }
         }
@@ -184,15 +208,7 @@ impl Generations {
 
     /// Replaces a link in one step.
     fn point(&self, name: &str, to: Generation) -> Result<(), GenerationsError> {
-        let path = self.directory.join(name);
-        let making = self.directory.join(format!(".{name}"));
-        let replace = || {
-            remove_if_there(&making)?;
-            symlink(to.to_string(), &making)?;
-            fs::rename(&making, &path)?;
-            sync_directory(&self.directory)
-        };
-        replace().map_err(|source| GenerationsError::Write { path: path.clone(), source })
+        point(&self.directory, name, to)
     }
 
     fn unlink(&self, name: &str) -> Result<(), GenerationsError> {
@@ -201,6 +217,19 @@ impl Generations {
             .and_then(|()| sync_directory(&self.directory))
             .map_err(|source| GenerationsError::Write { path, source })
     }
+}
+
+/// Replaces a link in `directory` in one step.
+fn point(directory: &Path, name: &str, to: Generation) -> Result<(), GenerationsError> {
+    let path = directory.join(name);
+    let making = directory.join(format!(".{name}"));
+    let replace = || {
+        remove_if_there(&making)?;
+        symlink(to.to_string(), &making)?;
+        fs::rename(&making, &path)?;
+        sync_directory(directory)
+    };
+    replace().map_err(|source| GenerationsError::Write { path: path.clone(), source })
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {
