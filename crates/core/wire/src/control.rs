@@ -17,6 +17,11 @@ pub enum ToProcess {
     /// Answers `Hello`. To the master it carries the listening sockets, one descriptor for
     /// each name, in order; to a worker `listeners` is empty.
     Welcome { generation: Generation, listeners: Vec<String> },
+    /// Answers `Listen`: a socket for each listener of that generation, in order. Those that the
+    /// gateway had already are among them.
+    Listening { generation: Generation, listeners: Vec<String> },
+    /// Answers `Listen`: nothing has changed.
+    NotListening { generation: Generation, reason: String },
     /// Which processes run now; sent to the master after `Welcome` and at every change.
     Processes { processes: Vec<Running> },
     /// Take nothing new, finish what is open within the limit, then exit.
@@ -48,6 +53,12 @@ pub enum ToSupervisor {
     /// From the master: who serves, and whether the gateway is whole: both workers are ready, and
     /// no apply is under way. Sent after `Hello` and at every change.
     Pair { active: Option<Slot>, is_whole: bool },
+    /// From the master: bind what this generation, which is not current yet, listens on and
+    /// nobody does so far. What is bound already stays.
+    Listen { generation: Generation },
+    /// From the master: an apply is over, or this is a new supervisor. What is current is read
+    /// from the disk; carries a socket for each of its listeners. All others are closed.
+    Settled { listeners: Vec<String> },
     /// From an operator, as the first message: become this program, and have every other process
     /// become it. Carries the program. What comes back is in [`crate::upgrade`].
     Upgrade,
@@ -56,8 +67,8 @@ pub enum ToSupervisor {
 impl Message for ToProcess {
     fn descriptors(&self) -> usize {
         match self {
-            Self::Welcome { listeners, .. } => listeners.len(),
-            Self::Processes { .. } | Self::Stop { .. } => 0,
+            Self::Welcome { listeners, .. } | Self::Listening { listeners, .. } => listeners.len(),
+            Self::NotListening { .. } | Self::Processes { .. } | Self::Stop { .. } => 0,
         }
     }
 }
@@ -65,9 +76,9 @@ impl Message for ToProcess {
 impl Message for ToSupervisor {
     fn descriptors(&self) -> usize {
         match self {
-            Self::Hello { listeners, .. } => listeners.len(),
+            Self::Hello { listeners, .. } | Self::Settled { listeners } => listeners.len(),
             Self::Upgrade => 1,
-            Self::Alive | Self::Pair { .. } => 0,
+            Self::Alive | Self::Pair { .. } | Self::Listen { .. } => 0,
         }
     }
 }

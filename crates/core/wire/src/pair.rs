@@ -4,7 +4,7 @@
 //! the master: a new master learns from the workers which of them serves. Death is seen by
 //! pidfd, not by end of file, for a keeper holds the dead side's end open.
 
-use mainstay_model::{ListenerId, Slot};
+use mainstay_model::{Generation, ListenerId, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::Message;
@@ -14,8 +14,11 @@ use crate::frame::Message;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToWorker {
     /// Answers `Hello`: the listening sockets, one descriptor each, in order. The worker
-    /// holds them and does not accept.
+    /// holds them; those of its own configuration are what a lease is about.
     Welcome { listeners: Vec<Listener> },
+    /// The listening sockets are these from here on: more while an apply is under way, and then
+    /// those of what is current. The worker closes all others.
+    Listeners { listeners: Vec<Listener>, current: Generation },
     /// Be active: adopt what any keeper holds, and accept from the leased listeners.
     Serve,
     /// Be standby: stop accepting, and answer [`ToMaster::Revoked`].
@@ -26,22 +29,13 @@ pub enum ToWorker {
     Stop { limit_ms: u64 },
 }
 
-/// A listening socket, as a worker needs to know it.
+/// A listening socket. Who accepts from it a worker reads in its own configuration, where it
+/// finds it by its address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
+    /// As the master calls it when it hands connections over.
     pub id: ListenerId,
     pub name: String,
-    pub accept: Accept,
-}
-
-/// Who takes connections out of a listener's queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Accept {
-    /// The active worker, under a lease.
-    Active,
-    /// The master, which hands each connection over a lane.
-    Master,
 }
 
 /// Worker to master.
@@ -98,7 +92,7 @@ pub struct Adopted {
 impl Message for ToWorker {
     fn descriptors(&self) -> usize {
         match self {
-            Self::Welcome { listeners } => listeners.len(),
+            Self::Welcome { listeners } | Self::Listeners { listeners, .. } => listeners.len(),
             Self::Serve | Self::Revoke | Self::HandOver | Self::Stop { .. } => 0,
         }
     }

@@ -319,6 +319,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_served_before_is_kept_with_what_followed_it() {
+        let (_state, generations) = generations();
+        for text in ["one", "two", "three"] {
+            let generation = generations.stage(text).unwrap();
+            if let Some(current) = generations.current().unwrap() {
+                generations.set_former(generation, current).unwrap();
+            }
+            generations.make_current(generation).unwrap();
+        }
+        assert_eq!(generations.former(generation(1)).unwrap(), None);
+        assert_eq!(generations.former(generation(3)).unwrap(), Some(generation(2)));
+        generations.set_former(generation(1), generation(3)).unwrap();
+        generations.make_current(generation(1)).unwrap();
+        generations.prune(1).unwrap();
+        assert_eq!(generations.kept().unwrap(), [1, 3].map(generation));
+        assert_eq!(generations.former(generation(1)).unwrap(), Some(generation(3)));
+        assert_eq!(generations.former(generation(3)).unwrap(), None, "it is gone");
+    }
+
+    #[test]
     fn a_link_to_something_else_is_an_error_that_names_it() {
         let (state, generations) = generations();
         generations.stage("one").unwrap();

@@ -42,8 +42,8 @@ pub use limits::{
     set_core_dumps,
 };
 pub use listen::{
-    BindError, Connecting, Endpoint, accept, bind, connect, connected, end, end_writing,
-    local_endpoint, peer_address,
+    BindError, Connecting, Endpoint, accept, bind, bind_beside, connect, connected, end,
+    end_listener, end_writing, local_endpoint, peer_address, set_backlog,
 };
 pub use memory::{Memory, MemoryError, Observed, SharedFile};
 pub use pipe::{Pipe, pipe_id};

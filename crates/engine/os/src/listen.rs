@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -12,6 +13,7 @@ use rustix::net::{
     getpeername, getsockname, ipproto, listen, socket_with, sockopt,
 };
 
+use crate::channel::close_listener;
 use crate::file::remove_if_there;
 
 /// An address that can be listened on or connected to.
@@ -80,6 +82,63 @@ pub fn bind(endpoint: &Endpoint, backlog: u32) -> Result<OwnedFd, BindError> {
         Ok(socket)
     };
     attempt().map_err(|source| BindError { endpoint: endpoint.clone(), source })
+}
+
+/// The same beside what is there: a file at the path of a Unix socket is left alone, unless it is
+/// a socket on which nobody listens any more.
+pub fn bind_beside(endpoint: &Endpoint, backlog: u32) -> Result<OwnedFd, BindError> {
+    if let Endpoint::Unix(path) = endpoint {
+        let is_free = is_free(path).and_then(|is_free| match is_free {
+            true => Ok(()),
+            false => Err(io::ErrorKind::AddrInUse.into()),
+        });
+        is_free.map_err(|source| BindError { endpoint: endpoint.clone(), source })?;
+    }
+    bind(endpoint, backlog)
+}
+
+fn is_free(path: &Path) -> io::Result<bool> {
+    let status = match std::fs::symlink_metadata(path) {
+        Ok(status) => status,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    if !status.file_type().is_socket() {
+        return Ok(false);
+    }
+    match connect(&Endpoint::Unix(path.to_owned())) {
+        // One whose queue is full listens too.
+        Ok(_) => Ok(false),
+        Err(error) => Ok(error.kind() == io::ErrorKind::ConnectionRefused),
+    }
+}
+
+/// Has a listening socket hold another number of connections from here on.
+pub fn set_backlog(listener: impl AsFd, backlog: u32) -> io::Result<()> {
+    Ok(listen(listener, i32::try_from(backlog).unwrap_or(i32::MAX))?)
+}
+
+/// Ends a listening socket in every process that holds a copy, after `take` was given what had
+/// come by then. Nobody can come to a Unix socket any more before its queue is emptied. TCP has
+/// no such step: a handshake that completes between the last look at the queue and the end, which
+/// are two system calls, is reset.
+///
+/// # Errors
+///
+/// If connections that wait cannot be accepted. Then it has not ended, unless it is a Unix
+/// socket, to which nobody comes any more.
+pub fn end_listener(
+    listener: impl AsFd,
+    mut take: impl FnMut(OwnedFd, Option<SocketAddr>),
+) -> io::Result<()> {
+    let is_unix = sockopt::socket_domain(&listener)? == AddressFamily::UNIX;
+    if is_unix {
+        close_listener(&listener)?;
+    }
+    while let Some((socket, peer)) = accept(&listener)? {
+        take(socket, peer);
+    }
+    if is_unix { Ok(()) } else { close_listener(&listener) }
 }
 
 /// The next connection of a listening socket, if there is one, and its client's address if it
@@ -230,6 +289,45 @@ mod tests {
         assert!(!tcp("127.0.0.1:80").covers(&tcp("127.0.0.1:81")));
         assert!(!tcp("127.0.0.1:80").covers(&tcp("127.0.0.2:80")));
         assert!(!tcp("127.0.0.1:80").covers(&Endpoint::Unix("/run/a".into())));
+    }
+
+    #[test]
+    fn what_waits_when_a_listener_ends_is_taken_and_who_comes_later_is_refused() {
+        use std::io::Write as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let tcp = bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), 8).unwrap();
+        let unix = bind(&Endpoint::Unix(path.clone()), 8).unwrap();
+        let Some(Endpoint::Tcp(address)) = local_endpoint(&tcp).unwrap() else { panic!() };
+        let mut by_tcp = std::net::TcpStream::connect(address).unwrap();
+        let mut by_path = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        by_tcp.write_all(b"x").unwrap();
+        by_path.write_all(b"x").unwrap();
+        for listener in [&tcp, &unix] {
+            let copy = listener.try_clone().unwrap();
+            let mut taken = Vec::new();
+            end_listener(listener, |socket, _| taken.push(socket)).unwrap();
+            assert_eq!(taken.len(), 1);
+            assert_eq!(rustix::io::read(&taken[0], &mut [0; 8]).unwrap(), 1);
+            assert!(accept(&copy).unwrap().is_none(), "for every copy of it");
+        }
+        assert!(std::net::TcpStream::connect(address).is_err());
+        assert!(std::os::unix::net::UnixStream::connect(&path).is_err());
+    }
+
+    #[test]
+    fn a_path_that_somebody_uses_is_not_taken_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let endpoint = |name: &str| Endpoint::Unix(dir.path().join(name));
+        let first = bind_beside(&endpoint("s"), 8).unwrap();
+        let error = bind_beside(&endpoint("s"), 8).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        bind_beside(&endpoint("s"), 8).unwrap();
+        std::fs::write(dir.path().join("file"), "text").unwrap();
+        bind_beside(&endpoint("file"), 8).unwrap_err();
+        assert_eq!(std::fs::read_to_string(dir.path().join("file")).unwrap(), "text");
     }
 
     #[test]

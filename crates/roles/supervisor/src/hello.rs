@@ -69,6 +69,15 @@ impl Supervisor {
                 self.introduce(process, Hello::new((wire, said, pid), listeners, descriptors));
             }
             ToSupervisor::Alive => {}
+            ToSupervisor::Listen { generation } if process == Process::Master => {
+                self.listen_for(generation);
+            }
+            ToSupervisor::Settled { listeners } if process == Process::Master => {
+                self.settle_listeners(listeners.into_iter().zip(descriptors));
+            }
+            ToSupervisor::Listen { .. } | ToSupervisor::Settled { .. } => {
+                warn!(%process, "process speaks of listeners, which are the master's to speak of");
+            }
             ToSupervisor::Pair { active, is_whole } => {
                 self.pair = PairWord { active, is_whole };
             }
@@ -109,6 +118,10 @@ impl Supervisor {
     }
 
     fn welcome(&mut self, process: Process) {
+        if process == Process::Master {
+            // It may have ended in the middle of an apply.
+            self.settle_listeners(std::iter::empty());
+        }
         let (names, sockets) = match process {
             Process::Master => self.listeners.all(),
             Process::Supervisor | Process::Broadcast | Process::Worker(_) => {

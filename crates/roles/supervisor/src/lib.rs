@@ -28,6 +28,7 @@ mod listeners;
 mod lives;
 mod orphans;
 mod settings;
+mod settle;
 mod shutdown;
 mod token;
 mod turn;

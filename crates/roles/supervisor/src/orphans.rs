@@ -170,7 +170,14 @@ impl Supervisor {
             Some((ToSupervisor::Upgrade, program)) => {
                 return self.asked_to_upgrade(guest.channel, program);
             }
-            Some((ToSupervisor::Alive | ToSupervisor::Pair { .. }, _)) | None => return Ok(()),
+            Some((
+                ToSupervisor::Alive
+                | ToSupervisor::Pair { .. }
+                | ToSupervisor::Listen { .. }
+                | ToSupervisor::Settled { .. },
+                _,
+            ))
+            | None => return Ok(()),
         };
         match guest.channel.peer_pid() {
             Ok(pid) if pid == hello.pid && hello.process != Process::Supervisor => {

@@ -71,6 +71,19 @@ pub(crate) fn read_current(host: &Host, start: Start) -> anyhow::Result<Current>
     Ok(Current { generation, listeners })
 }
 
+/// What is current now: the master moves it.
+pub(crate) fn read_again(host: &Host) -> anyhow::Result<Current> {
+    let generations = Generations::of(&host.state);
+    let generation = generations.current()?.context("there is no generation to serve")?;
+    Ok(Current { generation, listeners: read_listeners(host, generation)? })
+}
+
+/// The listeners of a generation.
+pub(crate) fn read_listeners(host: &Host, generation: Generation) -> anyhow::Result<Vec<Listener>> {
+    let file = Generations::of(&host.state).file(generation);
+    read_one(&file, listeners::parse)
+}
+
 /// Whether a file was changed before another. One that is not there was changed long ago.
 fn is_older(file: &Path, other: &Path) -> bool {
     let changed = |path: &Path| fs::metadata(path).and_then(|status| status.modified()).ok();
