@@ -5,7 +5,10 @@
 //!  Preparing ──▶ Connecting        hooks: before anything, and for the addresses it needs
 //!     │ fails       │      │ fails
 //!     ▼             ▼      └────────────────────────────────────────────────┐
-//!   undone       Proving                                                    │
+//!   undone       Opening, its new listeners, from which nobody accepts yet  │
+//!                   │      │ one cannot be opened ──────────────────────────┤
+//!                   ▼                                                       │
+//!                Proving                                                    │
 //!                   │ the chain has reached us                              │
 //!                   ▼      the first is active        confirmed: current    │
 //!                Swapping ─────────────▶ Watching ────────────▶ Following   │
@@ -41,6 +44,9 @@ const SWAP_MAX: Duration = Duration::from_secs(10);
 /// following after.
 const CHAIN_MAX: Duration = Duration::from_secs(120);
 
+/// How long the supervisor may take to open listeners; another one, if it dies, included.
+const OPEN_MAX: Duration = Duration::from_secs(10);
+
 /// How long the hooks may take, whatever their own limits are.
 const HOOK_MAX: Duration = Duration::from_secs(1200);
 
@@ -61,6 +67,8 @@ pub enum Part {
     Preparing,
     /// The hook that makes the addresses which it needs.
     Connecting,
+    /// Its new listeners are opened.
+    Opening,
     Proving,
     Swapping {
         first: Slot,
@@ -90,6 +98,8 @@ pub enum Part {
 pub enum Cause {
     /// A hook refused it.
     Hook,
+    /// A listener of it could not be opened.
+    Listeners,
     /// The chain says why.
     Chain,
     /// Active and standby did not change places in time.
@@ -110,6 +120,10 @@ pub enum ApplyEvent {
     /// The hook that was run went well.
     HookDone,
     HookFailed,
+    /// What it listens on is open.
+    Opened,
+    /// It is not, and nothing of it is.
+    NotOpened,
     /// The chain asks us: this worker has the generation, and is to be active.
     Turn {
         first: Slot,
@@ -142,13 +156,17 @@ pub enum Hook {
 pub enum ApplyEffect {
     /// Run what this machine wants run here, and tell how that went.
     Hook(Hook),
+    /// Open what it listens on and nobody does so far.
+    Open,
+    /// Close what was opened for it.
+    Close,
     /// Have broadcast carry it to every process.
     Chain,
     /// Make this worker active, if it is not.
     Activate(Slot),
     /// Begin to count what fails.
     Watch,
-    /// From here on every process loads it.
+    /// From here on every process loads it, and its listeners are all there are.
     MakeCurrent,
     /// Tell the chain that our part is done, or is not.
     AnswerChain(Result<(), Cause>),
@@ -186,7 +204,7 @@ impl Apply {
             return self.stay();
         }
         match self.part {
-            Part::Preparing | Part::Connecting => self.prepare(now, event),
+            Part::Preparing | Part::Connecting | Part::Opening => self.prepare(now, event),
             Part::Proving | Part::Swapping { .. } | Part::Watching { .. } => {
                 self.exchange(now, event)
             }
@@ -201,7 +219,7 @@ impl Apply {
     // too early or too late. A tick that comes here says that the part is late.
 
     fn prepare(self, now: Timestamp, event: ApplyEvent) -> Next {
-        use ApplyEvent::{HookDone, HookFailed, Tick};
+        use ApplyEvent::{HookDone, HookFailed, NotOpened, Opened, Tick};
         match (self.part, event) {
             (Part::Preparing, HookDone) => {
                 let apply = self.at(Part::Connecting, now + HOOK_MAX);
@@ -210,9 +228,13 @@ impl Apply {
             // Nothing was done yet.
             (Part::Preparing, HookFailed | Tick) => end(Err(Cause::Hook)),
             (Part::Connecting, HookDone) => {
-                (Some(self.at(Part::Proving, now + CHAIN_MAX)), vec![ApplyEffect::Chain])
+                (Some(self.at(Part::Opening, now + OPEN_MAX)), vec![ApplyEffect::Open])
             }
             (Part::Connecting, HookFailed | Tick) => self.disconnect(now, Cause::Hook),
+            (Part::Opening, Opened) => {
+                (Some(self.at(Part::Proving, now + CHAIN_MAX)), vec![ApplyEffect::Chain])
+            }
+            (Part::Opening, NotOpened | Tick) => self.disconnect(now, Cause::Listeners),
             _ => self.stay(),
         }
     }
@@ -303,6 +325,7 @@ impl Apply {
                 (apply, [answer].into_iter().chain(effects).collect())
             }
             Cause::Hook
+            | Cause::Listeners
             | Cause::Chain
             | Cause::NotSwapped
             | Cause::Hurt
@@ -316,7 +339,7 @@ impl Apply {
     /// The last of what is undone.
     fn disconnect(self, now: Timestamp, cause: Cause) -> Next {
         let apply = self.at(Part::Disconnecting { cause }, now + HOOK_MAX);
-        (Some(apply), vec![ApplyEffect::Hook(Hook::UndoNetwork)])
+        (Some(apply), vec![ApplyEffect::Close, ApplyEffect::Hook(Hook::UndoNetwork)])
     }
 }
 

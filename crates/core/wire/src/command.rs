@@ -93,6 +93,8 @@ pub enum Step {
     Prepare,
     /// The hook for the addresses that it needs.
     Connect,
+    /// Its new listeners are opened.
+    Open,
     /// The standby loads it and answers its probes.
     Prove,
     /// Active and standby change places.

@@ -246,6 +246,7 @@ fn describe(progress: &Progress) -> String {
     let doing = match step {
         Step::Prepare => format!("generation {generation}: valid, and prepared for"),
         Step::Connect => "what it needs of the network is made".to_owned(),
+        Step::Open => "its new listeners are opened".to_owned(),
         Step::Prove => "the standby loads and proves it".to_owned(),
         Step::Swap => "active and standby change places".to_owned(),
         Step::Watch => "clients are watched".to_owned(),

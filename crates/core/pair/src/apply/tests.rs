@@ -3,9 +3,12 @@
 use mainstay_model::Slot::{One, Two};
 use proptest::prelude::*;
 
-use super::ApplyEffect::{Activate, AnswerChain, Chain, End, Hook as Run, MakeCurrent, Watch};
+use super::ApplyEffect::{
+    Activate, AnswerChain, Chain, Close, End, Hook as Run, MakeCurrent, Open, Watch,
+};
 use super::ApplyEvent::{
-    Active, ChainDone, ChainFailed, ChainLost, HookDone, HookFailed, Hurt, Tick, Turn,
+    Active, ChainDone, ChainFailed, ChainLost, HookDone, HookFailed, Hurt, NotOpened, Opened, Tick,
+    Turn,
 };
 use super::Hook::{Network, PostApply, PreApply, UndoNetwork};
 use super::*;
@@ -31,15 +34,17 @@ fn told(events: &[Option<ApplyEvent>]) -> (Option<Apply>, Vec<ApplyEffect>) {
     (apply, effects)
 }
 
-/// The same, of an apply whose first two hooks went well.
+/// The same, of an apply whose first two hooks went well, and whose listeners are open.
 fn told_when_proving(events: &[Option<ApplyEvent>]) -> (Option<Apply>, Vec<ApplyEffect>) {
-    let (apply, mut effects) = told(&[&[WELL, WELL], events].concat());
-    assert_eq!(effects.drain(..3).collect::<Vec<_>>(), [Run(PreApply), Run(Network), Chain]);
+    let (apply, mut effects) = told(&[&[WELL, WELL, OPENED], events].concat());
+    let begun: Vec<_> = effects.drain(..4).collect();
+    assert_eq!(begun, [Run(PreApply), Run(Network), Open, Chain]);
     (apply, effects)
 }
 
 const LATE: Option<ApplyEvent> = None;
 const WELL: Option<ApplyEvent> = Some(HookDone);
+const OPENED: Option<ApplyEvent> = Some(Opened);
 const TURN: Option<ApplyEvent> = Some(Turn { first: Two });
 const SWAPPED: Option<ApplyEvent> = Some(Active(Two));
 const BACK: Option<ApplyEvent> = Some(Active(One));
@@ -65,8 +70,17 @@ fn a_hook_can_refuse_it() {
         let (_, effects) = told(&[refusal]);
         assert_eq!(effects, [Run(PreApply), End(Err(Cause::Hook))]);
         let (_, effects) = told(&[WELL, refusal, WELL]);
-        let undone = [Run(UndoNetwork), End(Err(Cause::Hook))];
+        let undone = [Close, Run(UndoNetwork), End(Err(Cause::Hook))];
         assert_eq!(effects, [&[Run(PreApply), Run(Network)], &undone[..]].concat());
+    }
+}
+
+#[test]
+fn a_listener_that_cannot_be_opened_refuses_it() {
+    for refusal in [Some(NotOpened), LATE] {
+        let (_, effects) = told(&[WELL, WELL, refusal, WELL]);
+        let undone = [Close, Run(UndoNetwork), End(Err(Cause::Listeners))];
+        assert_eq!(effects, [&[Run(PreApply), Run(Network), Open], &undone[..]].concat());
     }
 }
 
@@ -88,7 +102,8 @@ fn whatever_goes_wrong_goes_back() {
     ] {
         let (apply, told) = told_when_proving(&[events, &[WELL]].concat());
         assert_eq!(apply, None, "{events:?}");
-        assert!(told.ends_with(&[Run(UndoNetwork), End(Err(cause))]), "{events:?}: {told:?}");
+        let undone = [Close, Run(UndoNetwork), End(Err(cause))];
+        assert!(told.ends_with(&undone), "{events:?}: {told:?}");
         assert!(effects.iter().all(|effect| told.contains(effect)), "{events:?}: {told:?}");
         assert!(!told.contains(&MakeCurrent), "{events:?}");
     }
@@ -105,6 +120,8 @@ fn event() -> impl Strategy<Value = Option<ApplyEvent>> {
         1 => Just(Some(ChainLost)),
         2 => Just(Some(Tick)),
         4 => Just(WELL),
+        3 => Just(OPENED),
+        1 => Just(Some(NotOpened)),
         1 => Just(Some(HookFailed)),
         2 => Just(LATE),
     ]
@@ -131,6 +148,12 @@ proptest! {
         let (up, down) = (Run(Network), Run(UndoNetwork));
         if apply.is_none() && effects.contains(&up) {
             prop_assert_eq!(effects.contains(&down), !is_current, "{:?}", effects);
+        }
+        // So is what was opened, before that.
+        let at = |wanted: ApplyEffect| effects.iter().position(|effect| *effect == wanted);
+        if apply.is_none() && effects.contains(&Open) {
+            prop_assert_eq!(effects.contains(&Close), !is_current, "{:?}", effects);
+            prop_assert!(at(Close) <= at(down), "{:?}", effects);
         }
         let answers = effects.iter().filter(|effect| matches!(effect, AnswerChain(_))).count();
         prop_assert!(answers <= 1, "{:?}", effects);
