@@ -17,6 +17,10 @@ use crate::section::Section;
 /// descriptors.
 pub const LISTENERS_MAX: usize = 200;
 
+/// Most listeners that are open at a time: while an apply is under way, those that it removes
+/// are open beside those that it adds.
+pub const OPEN_MAX: usize = 250;
+
 /// The kernel's own default limit (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 const BACKLOGS: RangeInclusive<u32> = 1..=65_535;

@@ -15,7 +15,7 @@ use crate::frame::Message;
 pub enum ToWorker {
     /// Answers `Hello`: the listening sockets, one descriptor each, in order. The worker
     /// holds them; those of its own configuration are what a lease is about.
-    Welcome { listeners: Vec<Listener> },
+    Welcome { listeners: Vec<Listener>, current: Generation },
     /// The listening sockets are these from here on: more while an apply is under way, and then
     /// those of what is current. The worker closes all others.
     Listeners { listeners: Vec<Listener>, current: Generation },
@@ -92,7 +92,7 @@ pub struct Adopted {
 impl Message for ToWorker {
     fn descriptors(&self) -> usize {
         match self {
-            Self::Welcome { listeners } | Self::Listeners { listeners, .. } => listeners.len(),
+            Self::Welcome { listeners, .. } | Self::Listeners { listeners, .. } => listeners.len(),
             Self::Serve | Self::Revoke | Self::HandOver | Self::Stop { .. } => 0,
         }
     }

@@ -8,11 +8,10 @@
 //! # Not here
 //!
 //! What is proposed, and whether it is valid: `proposal.rs`. What this machine wants run
-//! around it: `hooks.rs`. How clients fare under it: `watch.rs`.
+//! around it: `hooks.rs`. Its listeners: `opening.rs`. How clients fare under it: `watch.rs`.
 
 use std::time::Duration;
 
-use mainstay_config::apply;
 use mainstay_config::host::Hooks;
 use mainstay_generations::Generations;
 use mainstay_message::send;
@@ -25,6 +24,9 @@ use mainstay_wire::broadcast::{Answer, Order, ToBroadcast};
 use mainstay_wire::command::{HookSaid, Progress, Reply, Step};
 use tracing::{debug, error, info, warn};
 
+use crate::listeners::Era;
+use crate::proposal::Accepted;
+use crate::settings::Planned;
 use crate::turn::Master;
 
 /// How often a worker that was just made active is looked at.
@@ -37,6 +39,8 @@ pub(crate) struct Applying {
     asker: Asker,
     begun: Timestamp,
     confirm: Duration,
+    /// What it listens on.
+    pub(crate) planned: Vec<Planned>,
     /// The chain's question to us.
     question: Option<u64>,
     pub(crate) limits: WatchLimits,
@@ -100,12 +104,8 @@ impl Applying {
 
 impl Master {
     /// Begins to put a generation into service that is kept or staged.
-    pub(crate) fn begin(
-        &mut self,
-        asker: Asker,
-        generation: Generation,
-        watch: apply::Watch,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn begin(&mut self, asker: Asker, accepted: Accepted) -> anyhow::Result<()> {
+        let Accepted { generation, watch, planned } = accepted;
         let confirm = watch.confirm;
         let limits =
             WatchLimits { failed_percent: watch.failures.percent(), least: watch.failures_least };
@@ -117,6 +117,7 @@ impl Master {
             asker,
             begun,
             confirm,
+            planned,
             question: None,
             limits,
             watch: None,
@@ -175,9 +176,11 @@ impl Master {
             if before == Step::Watch && is_undone(step) {
                 applying.reached = Reached::Clients;
             }
-            if step != before && has_something_to_do(&self.settings.host.hooks, step) {
+            let opens = self.listeners.lack(&applying.planned);
+            if step != before && has_something_to_do(&self.settings.host.hooks, step, opens) {
                 applying.tell_progress();
             }
+            self.listeners.turn(era_of(apply.part()));
         }
         if !matches!(applying.apply.part(), ApplyPart::Watching { .. }) {
             applying.watch = None;
@@ -191,6 +194,8 @@ impl Master {
     fn perform_apply(&mut self, effect: ApplyEffect) -> anyhow::Result<()> {
         match effect {
             ApplyEffect::Hook(hook) => self.run_hook(hook),
+            ApplyEffect::Open => self.open_listeners(),
+            ApplyEffect::Close => self.close_opened(),
             ApplyEffect::Chain => self.ask_for_chain(),
             ApplyEffect::Activate(slot) => self.activate(slot),
             ApplyEffect::Watch => {
@@ -229,6 +234,7 @@ impl Master {
             Some(
                 ApplyPart::Preparing
                 | ApplyPart::Connecting
+                | ApplyPart::Opening
                 | ApplyPart::Proving
                 | ApplyPart::Watching { .. }
                 | ApplyPart::Following
@@ -245,6 +251,7 @@ impl Master {
         Generations::of(&self.settings.host.state).make_current(generation)?;
         self.generation = generation;
         info!(%generation, "generation is current");
+        self.settle_listeners()?;
         self.tell_decisions()
     }
 
@@ -257,6 +264,7 @@ impl Master {
         said.unwrap_or_else(|| {
             match cause {
                 ApplyCause::Hook => "a hook refused it",
+                ApplyCause::Listeners => "the supervisor did not open its listeners in time",
                 ApplyCause::Chain => "not every process could serve it",
                 ApplyCause::NotSwapped => "active and standby did not change places in time",
                 ApplyCause::Hurt => "requests failed after the swap",
@@ -316,9 +324,10 @@ impl Master {
     }
 }
 
-/// Whether a step is worth a line: not if it is for a hook that is not there.
-const fn has_something_to_do(hooks: &Hooks, step: Step) -> bool {
+/// Whether a step is worth a line: not if it is for a hook that is not there, or opens nothing.
+const fn has_something_to_do(hooks: &Hooks, step: Step, opens: bool) -> bool {
     match step {
+        Step::Open => opens,
         Step::Connect | Step::Disconnect => hooks.network.is_some(),
         Step::Finish => hooks.post_apply.is_some(),
         Step::Prepare
@@ -335,6 +344,7 @@ const fn step_of(part: ApplyPart) -> Step {
     match part {
         ApplyPart::Preparing => Step::Prepare,
         ApplyPart::Connecting => Step::Connect,
+        ApplyPart::Opening => Step::Open,
         ApplyPart::Proving => Step::Prove,
         ApplyPart::Swapping { .. } => Step::Swap,
         ApplyPart::Watching { .. } => Step::Watch,
@@ -343,5 +353,20 @@ const fn step_of(part: ApplyPart) -> Step {
         ApplyPart::Returning { .. } => Step::GoBack,
         ApplyPart::Unwinding { .. } => Step::Unwind,
         ApplyPart::Disconnecting { .. } => Step::Disconnect,
+    }
+}
+
+/// Which generation the active worker serves.
+const fn era_of(part: ApplyPart) -> Era {
+    match part {
+        ApplyPart::Preparing
+        | ApplyPart::Connecting
+        | ApplyPart::Opening
+        | ApplyPart::Proving
+        | ApplyPart::Swapping { .. }
+        | ApplyPart::Returning { .. }
+        | ApplyPart::Unwinding { .. }
+        | ApplyPart::Disconnecting { .. } => Era::Current,
+        ApplyPart::Watching { .. } | ApplyPart::Following | ApplyPart::Finishing => Era::Next,
     }
 }

@@ -115,7 +115,8 @@ impl Master {
             let Ok(pidfd) = Pidfd::open(pid) else { return Ok(()) };
             self.workers.add(&self.poller, slot, pid, pidfd)?;
         }
-        let welcome = ToWorker::Welcome { listeners: self.listeners.for_worker() };
+        let listeners = self.listeners.for_worker();
+        let welcome = ToWorker::Welcome { listeners, current: self.generation };
         if let Err(error) = send(&hello.channel, &welcome, &self.listeners.all().1) {
             warn!(%slot, pid, error = %Chain(&error), "cannot welcome a worker");
             return Ok(());

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. At most [`HANDOFF_MAX`] connections are held here; the others wait in the kernel.
+//! 1. At most [`HANDOFF_MAX`] connections are held here; the others wait in the kernel. Only what
+//!    waited at a listener that ends is held whole: its backlog is the limit.
 //! 2. A connection leaves this table when a worker's lane has it, or when it was refused.
 
 use std::collections::VecDeque;
@@ -40,6 +41,11 @@ impl Dispatch {
     /// When a pause ends, if there is one.
     pub(crate) fn resumes_at(&self, now: Timestamp) -> Option<Timestamp> {
         (self.paused_until > now).then_some(self.paused_until)
+    }
+
+    /// Takes one that waited at a listener that ends.
+    pub(crate) fn hold(&mut self, id: ListenerId, socket: OwnedFd) {
+        self.held.push_back((id, socket));
     }
 
     fn room(&self) -> usize {
@@ -124,7 +130,8 @@ impl Master {
         for _ in 0..self.refusing.room() {
             let Some((id, socket)) = self.dispatch.held.pop_front() else { return };
             let Some(listener) = self.listeners.get(id) else { continue };
-            self.refusing.refuse(&self.poller, socket, listener.refusal, now);
+            let refusal = listener.refusal();
+            self.refusing.refuse(&self.poller, socket, refusal, now);
         }
     }
 

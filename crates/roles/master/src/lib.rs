@@ -28,6 +28,7 @@ mod kept;
 mod listeners;
 mod metrics;
 mod metrics_text;
+mod opening;
 mod perform;
 mod proposal;
 mod pulse;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_child::{End, Order, Outcome, Running};
-use mainstay_config::{Problem, TEXT_BYTES_MAX, apply, listeners};
+use mainstay_config::listeners::OPEN_MAX;
+use mainstay_config::{Problem, TEXT_BYTES_MAX, apply};
 use mainstay_generations::Generations;
 use mainstay_model::{Chain, Generation};
 use mainstay_os::Channel;
@@ -19,6 +20,7 @@ use mainstay_wire::command::{self, Difference, Reply};
 use tracing::info;
 
 use crate::apply::Asker;
+use crate::settings::{Planned, plan};
 use crate::token::Token;
 use crate::turn::Master;
 
@@ -47,6 +49,14 @@ pub(crate) enum Purpose {
     },
     /// To be told what it would change.
     Compare,
+}
+
+/// What can be put into service.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) generation: Generation,
+    pub(crate) watch: apply::Watch,
+    pub(crate) planned: Vec<Planned>,
 }
 
 /// What is proposed.
@@ -146,20 +156,20 @@ impl Master {
         };
         self.poller.remove(&child).context("cannot stop watching a check")?;
         let accepted = judge(&outcome).and_then(|lines| {
-            let watch = self.examine(&subject)?;
+            let examined = self.examine(&subject)?;
             asker.tell(&Reply::Difference(Difference { from: self.generation, lines }));
-            Ok(watch)
+            Ok(examined)
         });
-        let begun = accepted.and_then(|watch| match purpose {
+        let begun = accepted.and_then(|(mut watch, planned)| match purpose {
             Purpose::Apply { confirm } => {
-                let confirm = confirm.unwrap_or(watch.confirm);
-                let watch = apply::Watch { confirm, ..watch };
-                Ok(Some((self.stage(&subject)?, watch)))
+                watch.confirm = confirm.unwrap_or(watch.confirm);
+                let generation = self.stage(&subject)?;
+                Ok(Some(Accepted { generation, watch, planned }))
             }
             Purpose::Compare => Ok(None),
         });
         match begun {
-            Ok(Some((generation, watch))) => self.begin(asker, generation, watch),
+            Ok(Some(accepted)) => self.begin(asker, accepted),
             Ok(None) => {
                 asker.tell(&Reply::Compared);
                 Ok(())
@@ -169,7 +179,7 @@ impl Master {
     }
 
     /// What the master can find wrong itself.
-    fn examine(&self, subject: &Subject) -> anyhow::Result<apply::Watch> {
+    fn examine(&self, subject: &Subject) -> anyhow::Result<(apply::Watch, Vec<Planned>)> {
         self.may_begin()?;
         let (Subject::New(text) | Subject::Kept { text, .. }) = subject;
         let located = |problems: Vec<Problem>| {
@@ -179,26 +189,30 @@ impl Master {
                 .collect();
             anyhow::anyhow!("{}", lines.join("\n"))
         };
-        let found = listeners::parse(text).map_err(located)?;
-        let names: Vec<&String> = found.iter().map(|listener| &listener.name).collect();
+        let planned = plan(text).map_err(located)?;
+        let open = self.listeners.count_with(&planned);
         anyhow::ensure!(
-            names.len() == self.settings.listeners.len()
-                && names.iter().all(|&name| self.settings.listeners.contains_key(name)),
-            "the listeners of a gateway that runs cannot be changed"
+            open <= OPEN_MAX,
+            "{open} listeners would be open while it is applied, those that it removes included; \
+             there may be {OPEN_MAX}"
         );
-        apply::parse_watch(text).map_err(located)
+        Ok((apply::parse_watch(text).map_err(located)?, planned))
     }
 
     /// Makes a text a generation, if it is none yet.
     fn stage(&self, subject: &Subject) -> anyhow::Result<Generation> {
-        match subject {
-            Subject::Kept { generation, .. } => Ok(*generation),
+        let generations = Generations::of(&self.settings.host.state);
+        let generation = match subject {
+            Subject::Kept { generation, .. } => *generation,
             Subject::New(text) => {
-                let generations = Generations::of(&self.settings.host.state);
                 generations.discard_staged()?;
-                Ok(generations.stage(text)?)
+                generations.stage(text)?
             }
+        };
+        if generation != self.generation {
+            generations.set_former(generation, self.generation)?;
         }
+        Ok(generation)
     }
 }
 

@@ -1,14 +1,13 @@
 //! What the master reads: `host.toml`, and of the current generation the listeners.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use mainstay_config::{Gateway, Host, Problem, gateway, host, listeners};
+use mainstay_config::listeners::{self, Listener};
+use mainstay_config::{Gateway, Host, Problem, gateway, host};
 use mainstay_generations::Generations;
 use mainstay_model::Generation;
-use mainstay_wire::pair::Accept;
 use tracing::error;
 
 /// What this gateway is told to be.
@@ -16,14 +15,14 @@ use tracing::error;
 pub(crate) struct Settings {
     pub(crate) host: Host,
     pub(crate) generation: Generation,
-    /// By name.
-    pub(crate) listeners: BTreeMap<String, Manner>,
+    /// Those of the generation that was current when this process started.
+    pub(crate) listeners: Vec<Planned>,
 }
 
-/// How a listener is treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Manner {
-    pub(crate) accept: Accept,
+/// A listener of a generation, and how it is treated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) listener: Listener,
     pub(crate) refusal: Refusal,
 }
 
@@ -44,21 +43,19 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Settings> {
     let generation = generations.current()?.context("there is no generation to serve")?;
     let file = generations.file(generation);
     let text = read_text(&file)?;
-    let listeners = parse(&file, &text, listeners::parse)?;
-    let raw = raw_listeners(&text);
-    let listeners = listeners
-        .into_iter()
-        .enumerate()
-        .map(|(index, listener)| {
-            let accept = match listener.accept {
-                listeners::Accept::Active => Accept::Active,
-                listeners::Accept::Master => Accept::Master,
-            };
-            let refusal = if raw.contains(&index) { Refusal::Close } else { Refusal::Page };
-            (listener.name, Manner { accept, refusal })
-        })
-        .collect();
+    let listeners = parse(&file, &text, plan)?;
     Ok(Settings { host, generation, listeners })
+}
+
+/// The listeners of a configuration.
+pub(crate) fn plan(text: &str) -> Result<Vec<Planned>, Vec<Problem>> {
+    let listeners = listeners::parse(text)?;
+    let raw = raw_listeners(text);
+    let planned = listeners.into_iter().enumerate().map(|(index, listener)| {
+        let refusal = if raw.contains(&index) { Refusal::Close } else { Refusal::Page };
+        Planned { listener, refusal }
+    });
+    Ok(planned.collect())
 }
 
 /// The listeners whose connections are tunnels. If anything at all is wrong with the file,

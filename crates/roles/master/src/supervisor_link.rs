@@ -3,12 +3,12 @@
 //! The supervisor has no keeper, so the end of its channel is its end. Nothing else depends
 //! on it: the master goes on with what it has.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mainstay_message::{MessageError, receive, send};
+use mainstay_message::{MessageError, receive, send, send_within};
 use mainstay_model::{Chain, Process, Slot, Timestamp};
 use mainstay_os::{Channel, Interest, Poller};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
@@ -20,6 +20,9 @@ use crate::token::Token;
 
 /// How often a new supervisor is looked for.
 pub(crate) const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long one that takes nothing is waited for, with what it must not miss.
+const SEND_LIMIT: Duration = Duration::from_millis(100);
 
 /// The way to the supervisor.
 #[derive(Debug)]
@@ -87,6 +90,15 @@ impl SupervisorLink {
             Ok(()) => self.told = Some((active, is_whole)),
             // It is told in the next turn, or its end is seen when its channel is read.
             Err(error) => debug!(error = %Chain(&error), "cannot tell the supervisor who serves"),
+        }
+    }
+
+    /// Says something to a supervisor that is there. What it does not hear it is told again when
+    /// it is back.
+    pub(crate) fn tell(&self, message: &ToSupervisor, descriptors: &[BorrowedFd<'_>]) {
+        let State::Connected(channel) = &self.state else { return };
+        if let Err(error) = send_within(channel, message, descriptors, SEND_LIMIT) {
+            debug!(error = %Chain(&error), "cannot tell the supervisor");
         }
     }
 

@@ -256,12 +256,17 @@ impl Master {
             match message {
                 ToProcess::Welcome { listeners, .. } => {
                     if self.lease.is_none() {
-                        let manners = &self.settings.listeners;
-                        self.listeners = Listeners::new(listeners, sockets, manners);
+                        let planned = &self.settings.listeners;
+                        self.listeners = Listeners::new(listeners, sockets, planned);
                         self.open()?;
-                    } else if !self.listeners.are_named(&listeners) {
-                        warn!("listeners were changed; stop and start the gateway to use them");
+                    } else {
+                        // Another supervisor: it holds what it is told to.
+                        self.tell_supervisor_listeners();
                     }
+                }
+                ToProcess::Listening { generation, .. } => self.have_opened(generation, sockets)?,
+                ToProcess::NotListening { generation, reason } => {
+                    self.have_not_opened(generation, reason)?;
                 }
                 ToProcess::Processes { processes } => self.processes = processes,
                 ToProcess::Stop { limit_ms } => self.stop(Duration::from_millis(limit_ms))?,
