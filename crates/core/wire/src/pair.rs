@@ -59,6 +59,9 @@ pub enum ToMaster {
     Revoked,
     /// It took over what another process left.
     Adopted(Adopted),
+    /// It serves what is current, but was made for fewer connections: to be exchanged with the
+    /// other worker when that one is not.
+    Outgrown,
     /// It can no longer be protected (its keeper died) and asks to be replaced: it serves on
     /// until `Revoke`, then offers its connections and exits.
     Leaving,
@@ -102,7 +105,7 @@ impl Message for ToMaster {
     fn descriptors(&self) -> usize {
         match self {
             Self::Hello { threads, .. } => 2 + *threads as usize,
-            Self::Ready | Self::Revoked | Self::Adopted(_) | Self::Leaving => 0,
+            Self::Ready | Self::Revoked | Self::Outgrown | Self::Adopted(_) | Self::Leaving => 0,
         }
     }
 }

@@ -135,6 +135,7 @@ impl Ledger {
                 large: Pool::new(memory.bytes(layout.large(index)), AREA_BYTES),
             },
             capacity: layout.slots,
+            limit: layout.slots,
             freed: Vec::new(),
             untouched: 0,
         }
@@ -149,6 +150,8 @@ pub struct LaneLedger {
     log: &'static mut [u8],
     pub areas: Areas,
     capacity: usize,
+    /// New connections are taken up to here.
+    limit: usize,
     freed: Vec<u32>,
     untouched: u32,
 }
@@ -193,9 +196,17 @@ impl LaneLedger {
         Some(self.untouched - 1)
     }
 
-    /// How many slots are free.
+    /// How many new connections may be taken. Those that are adopted have all of
+    /// [`Self::capacity`].
     pub const fn room(&self) -> usize {
-        self.freed.len() + self.capacity - self.untouched as usize
+        let used = self.untouched as usize - self.freed.len();
+        let limit = if self.limit < self.capacity { self.limit } else { self.capacity };
+        limit.saturating_sub(used)
+    }
+
+    /// Has new connections taken up to a number, or up to the capacity if that is less.
+    pub const fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     /// How many connections the lane can have open.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use mainstay_http::Exchange;
 use mainstay_ledger::{Counter, Record};
 use mainstay_model::ListenerId;
-use mainstay_os::{ChannelError, Interest, accept, close_listener, cookie, peer_address};
+use mainstay_os::{ChannelError, Endpoint, Interest, accept, close_listener, cookie, peer_address};
 use mainstay_wire::frame::DESCRIPTORS_MAX;
 use mainstay_wire::lane::{HANDOFF_MAX, decode};
 use tracing::{debug, warn};
 
 use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::lane::Lane;
+use crate::reload::NO_LISTENER;
 use crate::settings::Serves;
 use crate::token::Token;
 
@@ -22,11 +23,29 @@ use crate::token::Token;
 /// happens to us; what was accepted has to be saved.
 const ACCEPTS_MAX: usize = 32;
 
-/// A listening socket of this lane.
+/// A listening socket that the configuration knows.
 #[derive(Clone, Debug)]
-pub(crate) struct Listening {
-    pub(crate) id: ListenerId,
-    pub(crate) socket: Arc<OwnedFd>,
+pub struct Listening {
+    /// Its place in the configuration.
+    pub id: ListenerId,
+    pub socket: Arc<OwnedFd>,
+    /// What it is bound to.
+    pub endpoint: Endpoint,
+    pub lease: Lease,
+}
+
+/// Whether the lanes of the active worker accept from a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    Ours,
+    /// The master accepts.
+    None,
+}
+
+impl Listening {
+    fn is(&self, socket: &Arc<OwnedFd>) -> bool {
+        Arc::ptr_eq(&self.socket, socket)
+    }
 }
 
 /// Whether a lane takes connections from the listeners that are leased to it.
@@ -65,7 +84,15 @@ impl Lane {
             return;
         }
         self.accepting = Accepting::On;
-        for Listening { id, socket } in &self.listeners {
+        self.watch_listeners();
+    }
+
+    fn leased(&self) -> impl Iterator<Item = &Listening> {
+        self.listeners.iter().filter(|listening| listening.lease == Lease::Ours)
+    }
+
+    fn watch_listeners(&self) {
+        for Listening { id, socket, .. } in self.leased() {
             let token = Token::Listener { id: id.0 }.pack();
             if let Err(error) = self.poller.add(socket.as_fd(), token, Interest::Accept) {
                 warn!(listener = id.0, %error, "cannot watch a listener");
@@ -73,10 +100,41 @@ impl Lane {
         }
     }
 
+    /// Takes what waits at listeners that are not among `staying`, and ends those of them that
+    /// are in `ended`, for everyone. A lane that does not accept leaves that to the one that does.
+    pub(crate) fn let_go(&mut self, staying: &[Listening], ended: &[Arc<OwnedFd>]) {
+        let going: Vec<Listening> = self
+            .leased()
+            .filter(|listening| !staying.iter().any(|one| one.is(&listening.socket)))
+            .cloned()
+            .collect();
+        for Listening { id, socket, .. } in going {
+            if self.accepting != Accepting::On {
+                return;
+            }
+            while self.accept_from(id.0) == Queue::Unknown {}
+            let is_ended = ended.iter().any(|one| Arc::ptr_eq(one, &socket));
+            if is_ended && let Err(error) = close_listener(socket.as_fd()) {
+                warn!(listener = id.0, %error, "cannot close a listener");
+            }
+        }
+    }
+
+    /// The listening sockets are these from here on.
+    pub(crate) fn take_up(&mut self, listeners: Vec<Listening>) {
+        if self.accepting == Accepting::On {
+            self.stop_accepting(Accepting::On);
+        }
+        self.listeners = listeners;
+        if self.accepting == Accepting::On {
+            self.watch_listeners();
+        }
+    }
+
     /// Accepts no more, until told to or until there is room again.
     pub(crate) fn stop_accepting(&mut self, state: Accepting) {
         if self.accepting == Accepting::On {
-            for Listening { id, socket } in &self.listeners {
+            for Listening { id, socket, .. } in self.leased() {
                 if let Err(error) = self.poller.remove(socket.as_fd()) {
                     warn!(listener = id.0, %error, "cannot stop watching a listener");
                 }
@@ -89,7 +147,7 @@ impl Lane {
     /// A lane that does not accept leaves the listeners to the one that does.
     pub(crate) fn close_listeners(&mut self) {
         if self.accepting == Accepting::On {
-            for Listening { id, socket } in self.listeners.clone() {
+            for Listening { id, socket, .. } in self.leased().cloned().collect::<Vec<_>>() {
                 while self.accept_from(id.0) == Queue::Unknown {}
                 if let Err(error) = close_listener(socket.as_fd()) {
                     warn!(listener = id.0, %error, "cannot close a listener");
@@ -165,14 +223,14 @@ impl Lane {
                 }
             };
             let bytes = buffer.get(..message.bytes).unwrap_or_default();
-            let listeners: Vec<_> = match decode(bytes, message.descriptors.len()) {
-                Ok(listeners) => listeners.collect(),
-                Err(error) => {
-                    warn!(%error, "a handoff was refused");
-                    continue;
-                }
-            };
-            for (client, listener) in message.descriptors.into_iter().zip(listeners) {
+            // Where it came in it tells itself: what the master's number meant may have changed
+            // since it was sent.
+            if let Err(error) = decode(bytes, message.descriptors.len()) {
+                warn!(%error, "a handoff was refused");
+                continue;
+            }
+            for client in message.descriptors {
+                let listener = self.listener_of(&client).unwrap_or(NO_LISTENER);
                 self.take_in(client, listener);
             }
         }

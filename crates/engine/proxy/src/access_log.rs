@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mainstay_adopt::Span;
 use mainstay_http::Phase;
@@ -24,9 +24,11 @@ use crate::settings::Settings;
 
 /// Room that a line needs at the most, but for what the client chose: its host and target are
 /// cut to fit.
-const LINE_BYTES: usize = 1024;
+const LINE_BYTES: usize = 1536;
 /// Bytes of a host, or of a target, that a line shows.
 const SHOWN_BYTES_MAX: usize = 2048;
+/// Bytes of a gateway's name that a line shows: no host has a longer one.
+const GATEWAY_BYTES_MAX: usize = 64;
 /// The buffer is written out when a line of any length might not fit any more: escaping makes
 /// up to six bytes of one.
 const SPACE_MIN: usize = LINE_BYTES + 2 * 6 * SHOWN_BYTES_MAX;
@@ -37,6 +39,34 @@ pub(crate) struct AccessLog {
     target: Option<(PathBuf, File)>,
     used: usize,
     clock: Clock,
+    /// What each line says of the gateway and the process, with what is before and after it.
+    origin: Vec<u8>,
+}
+
+/// In whose name lines are written.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// What the gateway is called.
+    pub gateway: String,
+    /// The number of the process in it.
+    pub index: u8,
+}
+
+impl Origin {
+    /// Once, so that a line costs a copy.
+    fn text(&self) -> Vec<u8> {
+        let mut text = vec![0; LINE_BYTES];
+        let mut writer = Writer::new(&mut text);
+        writer.raw(b"Z\",\"gateway\":\"");
+        let shown = self.gateway.as_bytes();
+        writer.text(shown.get(..GATEWAY_BYTES_MAX).unwrap_or(shown));
+        writer.raw(b"\",\"index\":");
+        writer.number(self.index.into());
+        writer.raw(b",\"id\":\"");
+        let length = writer.finish().expect("a name of so many bytes fits");
+        text.truncate(length);
+        text
+    }
 }
 
 /// The time of day as text, made anew once a second.
@@ -50,19 +80,20 @@ struct Clock {
 
 impl AccessLog {
     /// Appends to the file at `path`; `None` for no log.
-    pub(crate) fn open(path: Option<PathBuf>) -> io::Result<Self> {
+    pub(crate) fn open(path: Option<PathBuf>, origin: &Origin) -> io::Result<Self> {
         let target = match path {
             Some(path) => {
-                let file = open(&path)?;
+                let file = open_log(&path)?;
                 Some((path, file))
             }
             None => None,
         };
-        Ok(Self { target, used: 0, clock: Clock::new() })
+        Ok(Self { target, used: 0, clock: Clock::new(), origin: origin.text() })
     }
 }
 
-fn open(path: &PathBuf) -> io::Result<File> {
+/// Opens an access log, to append to it.
+pub fn open_log(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
@@ -81,7 +112,8 @@ impl Lane {
         let head = Span { start: 0, ..connection.record.head };
         let head = span(areas, head, Direction::Request);
         let mut line = Writer::new(buffer.get_mut(self.log.used..).unwrap_or_default());
-        let log = Line { settings: &self.settings, clock: &self.log.clock, now: self.now };
+        let AccessLog { clock, origin, .. } = &self.log;
+        let log = Line { settings: &self.settings, clock, origin, now: self.now };
         log.write(&mut line, connection, head, gone);
         match line.finish() {
             Some(length) => {
@@ -124,6 +156,13 @@ impl Lane {
         self.ledger.note_log(file.as_raw_fd(), 0, 0);
     }
 
+    /// Goes on in another log, open already.
+    pub(crate) fn exchange_log(&mut self, log: Option<(PathBuf, File)>) {
+        self.flush_log();
+        self.log.target = log;
+        self.note_log();
+    }
+
     /// Goes on in a new file, if the one at the log's path is another by now.
     pub(crate) fn follow_log(&mut self) {
         let Some((path, file)) = &mut self.log.target else { return };
@@ -140,8 +179,8 @@ fn reopened(path: &PathBuf, file: &File) -> io::Result<Option<File>> {
     let held = file.metadata()?;
     match std::fs::metadata(path) {
         Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => Ok(None),
-        Ok(_) => open(path).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => open(path).map(Some),
+        Ok(_) => open_log(path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => open_log(path).map(Some),
         Err(error) => Err(error),
     }
 }
@@ -150,18 +189,19 @@ fn reopened(path: &PathBuf, file: &File) -> io::Result<Option<File>> {
 struct Line<'a> {
     settings: &'a Settings,
     clock: &'a Clock,
+    origin: &'a [u8],
     now: Timestamp,
 }
 
 impl Line<'_> {
     fn write(&self, line: &mut Writer<'_>, connection: &Connection, head: &[u8], gone: Gone) {
-        let Self { settings, clock, now } = *self;
+        let Self { settings, clock, origin, now } = *self;
         let record = &connection.record;
         line.raw(b"{\"time\":\"");
         line.raw(&clock.text);
         line.raw(b".");
         line.padded(clock.millis(now) % 1_000, 3);
-        line.raw(b"Z\",\"id\":\"");
+        line.raw(origin);
         line.hex(record.request_id[0]);
         line.hex(record.request_id[1]);
         line.raw(b"\",\"connection\":\"");
@@ -297,6 +337,17 @@ mod tests {
         assert_eq!(time(1_795_297_200), "2026-11-21T21:40:00");
         assert_eq!(time(4_107_542_399), "2100-02-28T23:59:59");
         assert_eq!(time(4_107_542_400), "2100-03-01T00:00:00");
+    }
+
+    #[test]
+    fn a_line_is_in_the_name_of_its_gateway_and_process() {
+        let text = |gateway: &str| {
+            let origin = Origin { gateway: gateway.to_owned(), index: 2 };
+            String::from_utf8(origin.text()).unwrap()
+        };
+        assert_eq!(text("edge-1"), r#"Z","gateway":"edge-1","index":2,"id":""#);
+        assert_eq!(text("\"").len(), text("x").len() + 1, "it is escaped");
+        assert!(text(&"\u{1}".repeat(1_000)).len() < LINE_BYTES / 2, "it is cut");
     }
 
     #[test]

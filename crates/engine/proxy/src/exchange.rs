@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::connection::{Connection, Gone, Progress, Raw};
 use crate::lane::Lane;
 use crate::pool::Socket;
+use crate::settings::{Listener, Tenure};
 use crate::splice::Content;
 
 impl Lane {
@@ -150,7 +151,11 @@ impl Lane {
     /// end, and an heir would take it for new.
     fn end_for_all(&self, connection: &Connection) {
         let listener = self.settings.listeners.get(usize::from(connection.record.listener));
-        if listener.is_none_or(|listener| listener.accept == Accept::Master) {
+        // What waits at a listener that ends is handed over too.
+        let was_handed_over = |listener: &Listener| {
+            listener.accept == Accept::Master || listener.tenure == Tenure::Former
+        };
+        if listener.is_none_or(was_handed_over) {
             note_failure(mainstay_os::end(&connection.client));
         }
     }

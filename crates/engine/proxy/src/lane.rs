@@ -15,11 +15,11 @@ use mainstay_os::{Channel, Event, Interest, Poller, Ready, now};
 use mainstay_wire::pair::Adopted;
 
 use crate::accept::{Accepting, Handing, Listening};
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Origin};
 use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::pool::{Owner, Upstreams};
 use crate::relay::JOINED_BYTES_MAX;
-use crate::reload;
+use crate::reload::{self, Loaded};
 use crate::settings::Settings;
 use crate::splice::{Content, Pipes};
 use crate::token::Token;
@@ -38,8 +38,12 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// What the control thread tells a lane.
 #[derive(Debug)]
 pub enum Command {
-    /// The listening sockets, which are not accepted from yet.
-    Listeners(Vec<(ListenerId, Arc<OwnedFd>)>),
+    /// The listening sockets from here on. What waits at others is taken, if this lane accepts;
+    /// and those in `ended` are closed for everyone after that.
+    Listeners {
+        listeners: Vec<Listening>,
+        ended: Vec<Arc<OwnedFd>>,
+    },
     Accept,
     /// Answered with [`Report::Stopped`].
     StopAccepting,
@@ -50,9 +54,8 @@ pub enum Command {
         client: OwnedFd,
         listener: ListenerId,
     },
-    /// Serve by these settings, whose listeners are the same ones. Answered with
-    /// [`Report::Loaded`].
-    Load(Arc<Settings>),
+    /// Serve by another configuration. Answered with [`Report::Loaded`].
+    Load(Loaded),
     /// Answered with [`Report::Adopted`] and the same ticket.
     Adopt {
         ticket: u64,
@@ -103,6 +106,8 @@ pub struct LaneSetup {
     pub handoffs: Channel,
     /// `None` for no access log.
     pub access_log: Option<PathBuf>,
+    /// In whose name lines of the access log are.
+    pub origin: Origin,
     /// Begins the names of this lane's exchanges: unlike that of any other lane ever.
     pub seed: u64,
     /// Where reports go, and what is raised when there is one.
@@ -190,13 +195,13 @@ impl Lane {
         poller.add(&*raised, Token::Commands.pack(), Interest::ReadLevel).map_err(watch)?;
         let handoffs = &setup.handoffs;
         poller.add(handoffs, Token::Handoffs.pack(), Interest::ReadLevel).map_err(watch)?;
-        let log = AccessLog::open(setup.access_log.clone()).map_err(|source| {
+        let log = AccessLog::open(setup.access_log.clone(), &setup.origin).map_err(|source| {
             LaneError::AccessLog { path: setup.access_log.unwrap_or_default(), source }
         })?;
         let (commands, receiver) = mpsc::channel();
         let now = now();
         let pipes = Pipes::new(setup.settings.pipes);
-        let lane = Self {
+        let mut lane = Self {
             upstreams: reload::upstreams(&setup.settings),
             turns: reload::turns(&setup.settings),
             settings: setup.settings,
@@ -226,6 +231,7 @@ impl Lane {
             swept: now,
             due: Vec::new(),
         };
+        lane.ledger.set_limit(lane.settings.connections);
         Ok((lane, LaneHandle { commands, raised }))
     }
 
@@ -298,9 +304,9 @@ impl Lane {
         }
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Listeners(listeners) => {
-                    let taken = listeners.into_iter();
-                    self.listeners = taken.map(|(id, socket)| Listening { id, socket }).collect();
+                Command::Listeners { listeners, ended } => {
+                    self.let_go(&listeners, &ended);
+                    self.take_up(listeners);
                 }
                 Command::Accept => self.start_accepting(),
                 Command::StopAccepting => {
@@ -318,8 +324,8 @@ impl Lane {
                     self.ask_again();
                     return Course::On;
                 }
-                Command::Load(settings) => {
-                    self.load(settings);
+                Command::Load(loaded) => {
+                    self.load(loaded);
                     self.report(Report::Loaded);
                 }
                 Command::Serve { client, listener } => self.take_over(client, listener),

@@ -44,5 +44,8 @@ mod token;
 mod upstream;
 mod wheel;
 
+pub use accept::{Lease, Listening};
+pub use access_log::{Origin, open_log};
 pub use lane::{Command, Lane, LaneError, LaneHandle, LaneSetup, Report};
+pub use reload::Loaded;
 pub use settings::{BuildError, Drills, Settings};

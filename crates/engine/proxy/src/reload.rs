@@ -1,26 +1,46 @@
 //! Serving by another configuration, with everything that is open.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mainstay_ledger::Record;
 use mainstay_model::ListenerId;
 use mainstay_os::local_endpoint;
 
+use crate::accept::Listening;
 use crate::lane::Lane;
 use crate::pool::Upstreams;
 use crate::settings::Settings;
 use crate::upstream::Turns;
 
 /// What a record says that speaks of nothing in our configuration.
-const NO_LISTENER: ListenerId = ListenerId(u16::MAX);
+pub(crate) const NO_LISTENER: ListenerId = ListenerId(u16::MAX);
 const NO_ROUTE: u32 = u32::MAX;
 const NO_SERVER: u16 = u16::MAX;
 
+/// Another configuration, and what a lane needs for it.
+#[derive(Debug)]
+pub struct Loaded {
+    pub settings: Arc<Settings>,
+    /// The listening sockets that it knows.
+    pub listeners: Vec<Listening>,
+    /// Its access log, open already, and where that is; `None` for no log.
+    pub log: Option<(PathBuf, File)>,
+}
+
 impl Lane {
-    /// Serves by `settings` from here on, whose listeners are the same ones.
-    pub(crate) fn load(&mut self, settings: Arc<Settings>) {
+    /// Serves by another configuration from here on.
+    pub(crate) fn load(&mut self, loaded: Loaded) {
+        let Loaded { settings, listeners, log } = loaded;
+        // They are numbered by what we served until now.
+        self.let_go(&listeners, &[]);
+        self.ledger.set_limit(settings.connections);
+        self.pipes.resize(settings.pipes);
         self.settings = settings;
+        self.take_up(listeners);
+        self.exchange_log(log);
         self.turns = turns(&self.settings);
         let surplus = self.upstreams.reshape(shape(&self.settings));
         for slot in self.slots() {
@@ -49,9 +69,14 @@ impl Lane {
     /// The listener that a connection came to.
     pub(crate) fn listener_of(&self, client: &OwnedFd) -> Option<ListenerId> {
         let local = local_endpoint(client).ok().flatten()?;
-        let index =
-            self.settings.listeners.iter().position(|listener| listener.endpoint.covers(&local));
-        index.and_then(|index| u16::try_from(index).ok()).map(ListenerId)
+        // What a socket is bound to is more than what the configuration says, if that is port 0.
+        let open = self.listeners.iter().find(|listening| listening.endpoint.covers(&local));
+        let known = || {
+            let mut all = self.settings.listeners.iter();
+            let index = all.position(|listener| listener.endpoint.covers(&local))?;
+            u16::try_from(index).ok().map(ListenerId)
+        };
+        open.map(|listening| listening.id).or_else(known)
     }
 }
 

@@ -1,16 +1,24 @@
 //! A configuration as the data path uses it: names are indexes, host names are addresses,
 //! routes are a table.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::ToSocketAddrs;
 
 use mainstay_config::Gateway;
 use mainstay_config::gateway::{
-    Accept, Address, BodyLimit, Forwarded, RoutePath, ServerAddress, Timeouts,
+    Accept, Address, BodyLimit, Forwarded, Listener as Configured, RoutePath, ServerAddress,
+    Service, Timeouts,
 };
 use mainstay_http::{HeadLimits, PathPattern, RouteEntry, RouteId, RouteProblem, Routes};
 use mainstay_ledger::Record;
+use mainstay_model::ListenerId;
 use mainstay_os::Endpoint;
+
+use crate::accept::Lease;
+
+/// Of connections for which there is nothing any more.
+const NO_SERVICE: u32 = u32::MAX;
 
 /// What the data path is to do.
 #[derive(Debug)]
@@ -24,6 +32,8 @@ pub struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) head: HeadLimits,
     pub(crate) body_bytes: u64,
+    /// Connections of each lane.
+    pub(crate) connections: usize,
     /// Pipes of each lane.
     pub(crate) pipes: usize,
     pub(crate) drills: Drills,
@@ -38,13 +48,23 @@ pub struct Drills {
     pub hoard: Option<String>,
 }
 
-/// A listener, by its place in the configuration.
+/// A listener, by its place in the configuration. Those of the former one that are no more come
+/// after them: their clients go on being served.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) endpoint: Endpoint,
     pub(crate) accept: Accept,
     pub(crate) serves: Serves,
+    pub(crate) tenure: Tenure,
+}
+
+/// Whether clients are still to come to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tenure {
+    Current,
+    /// It is of the former configuration, and closed when ours is confirmed.
+    Former,
 }
 
 /// What comes in at a listener.
@@ -95,13 +115,16 @@ pub enum BuildError {
 }
 
 impl Settings {
-    /// Makes them of a valid configuration. Asks the system's resolver for host names.
-    pub fn build(gateway: &Gateway) -> Result<Self, BuildError> {
+    /// Makes them of a valid configuration, and of the one that was served before it. Asks the
+    /// system's resolver for host names.
+    pub fn build(gateway: &Gateway, former: Option<&Gateway>) -> Result<Self, BuildError> {
         let upstreams =
             gateway.upstreams.iter().map(upstream).collect::<Result<Vec<_>, BuildError>>()?;
-        let (routes, targets) = routes(gateway)?;
+        let former = former.map(|former| formers(gateway, former)).unwrap_or_default();
+        let (routes, targets) = routes(gateway, &former)?;
+        let listeners = listeners(gateway).chain(former.into_iter().map(|former| former.listener));
         Ok(Self {
-            listeners: listeners(gateway),
+            listeners: listeners.collect(),
             routes,
             targets,
             tcp: gateway
@@ -120,6 +143,7 @@ impl Settings {
                 BodyLimit::Unlimited => u64::MAX,
                 BodyLimit::Bytes(bytes) => bytes,
             },
+            connections: gateway.limits.connections,
             pipes: gateway.limits.pipes,
             drills: Drills::default(),
         })
@@ -127,6 +151,24 @@ impl Settings {
 }
 
 impl Settings {
+    /// The place of a listener that is bound to `endpoint` and called `name`, and who accepts
+    /// from it.
+    pub fn place_of(&self, name: &str, endpoint: &Endpoint) -> Option<(ListenerId, Lease)> {
+        let is_it = |listener: &Listener| match (&listener.endpoint, endpoint) {
+            // Whatever port the kernel chose for that name.
+            (Endpoint::Tcp(wanted), Endpoint::Tcp(bound)) if wanted.port() == 0 => {
+                wanted.ip() == bound.ip() && listener.name == name
+            }
+            (wanted, bound) => wanted == bound,
+        };
+        let index = self.listeners.iter().position(is_it)?;
+        let lease = match self.listeners.get(index)?.accept {
+            Accept::Active => Lease::Ours,
+            Accept::Master => Lease::None,
+        };
+        Some((ListenerId(u16::try_from(index).ok()?), lease))
+    }
+
     /// Which route or TCP service a record belongs to.
     pub(crate) fn target_of(&self, record: &Record) -> Option<&Target> {
         let listener = self.listeners.get(usize::from(record.listener));
@@ -150,42 +192,93 @@ impl Settings {
     }
 }
 
-fn listeners(gateway: &Gateway) -> Vec<Listener> {
-    let serves = |index: usize, forwarded: Forwarded| match gateway
-        .tcp
-        .iter()
-        .position(|tcp| tcp.listener == index)
-    {
-        Some(service) => {
-            Serves::Tcp { service: u32::try_from(service).expect("fewer services than listeners") }
-        }
-        None => Serves::Http {
-            forwarded: match forwarded {
-                Forwarded::Replace => mainstay_http::Forwarded::Replace,
-                Forwarded::Append => mainstay_http::Forwarded::Append,
-            },
-        },
-    };
-    gateway
-        .listeners
-        .iter()
-        .enumerate()
-        .map(|(index, listener)| Listener {
-            name: listener.name.clone(),
-            endpoint: match &listener.address {
-                Address::Tcp(address) => Endpoint::Tcp(*address),
-                Address::Unix(path) => Endpoint::Unix(path.clone()),
-            },
-            accept: listener.accept,
-            serves: serves(index, listener.forwarded),
-        })
-        .collect()
+fn listeners(gateway: &Gateway) -> impl Iterator<Item = Listener> {
+    gateway.listeners.iter().enumerate().map(|(index, listener)| {
+        let serves = match tcp_of(gateway, index) {
+            Some(service) => Serves::Tcp { service },
+            None => Serves::Http { forwarded: forwarded(listener) },
+        };
+        Listener::new(listener, serves, Tenure::Current)
+    })
 }
 
-fn routes(gateway: &Gateway) -> Result<(Routes, Vec<Target>), BuildError> {
+impl Listener {
+    fn new(listener: &Configured, serves: Serves, tenure: Tenure) -> Self {
+        let endpoint = match &listener.address {
+            Address::Tcp(address) => Endpoint::Tcp(*address),
+            Address::Unix(path) => Endpoint::Unix(path.clone()),
+        };
+        let (name, accept) = (listener.name.clone(), listener.accept);
+        Self { name, endpoint, accept, serves, tenure }
+    }
+}
+
+const fn forwarded(listener: &Configured) -> mainstay_http::Forwarded {
+    match listener.forwarded {
+        Forwarded::Replace => mainstay_http::Forwarded::Replace,
+        Forwarded::Append => mainstay_http::Forwarded::Append,
+    }
+}
+
+/// The TCP service of a listener.
+fn tcp_of(gateway: &Gateway, listener: usize) -> Option<u32> {
+    let found = gateway.tcp.iter().position(|tcp| tcp.listener == listener);
+    found.map(|service| u32::try_from(service).expect("fewer services than listeners"))
+}
+
+/// A listener of the former configuration that is no more.
+struct Former {
+    listener: Listener,
+    /// Indexes of services that go on serving whoever came to it.
+    services: Vec<usize>,
+}
+
+/// The listeners of `former` that `gateway` does not have, and what serves their clients now: what
+/// the listener of that name does, if there is one, for then it has moved; else the services that
+/// did, by their names, as they are now.
+fn formers(gateway: &Gateway, former: &Gateway) -> Vec<Former> {
+    let is_gone = |old: &&Configured| {
+        !gateway.listeners.iter().any(|listener| listener.is_at_the_place_of(old))
+    };
+    let gone = former.listeners.iter().enumerate().filter(|(_, old)| is_gone(old));
+    gone.map(|(index, old)| {
+        let moved = gateway.listeners.iter().position(|listener| listener.name == old.name);
+        let named = |name: &str| gateway.tcp.iter().position(|tcp| tcp.name == name);
+        let was_tcp = former.tcp.iter().find(|tcp| tcp.listener == index);
+        let tcp = match moved {
+            Some(moved) => tcp_of(gateway, moved),
+            None => was_tcp.and_then(|tcp| named(&tcp.name)).and_then(|at| u32::try_from(at).ok()),
+        };
+        let heir = moved.and_then(|moved| gateway.listeners.get(moved)).unwrap_or(old);
+        let serves = match (tcp, was_tcp, moved) {
+            (Some(service), _, _) => Serves::Tcp { service },
+            (None, Some(_), None) => Serves::Tcp { service: NO_SERVICE },
+            (None, _, _) => Serves::Http { forwarded: forwarded(heir) },
+        };
+        let served = |service: &Service| match moved {
+            Some(moved) => service.listeners.contains(&moved),
+            None => former
+                .services
+                .iter()
+                .any(|was| was.name == service.name && was.listeners.contains(&index)),
+        };
+        let services = gateway.services.iter().enumerate().filter(|(_, one)| served(one));
+        Former {
+            listener: Listener::new(old, serves, Tenure::Former),
+            services: services.map(|(index, _)| index).collect(),
+        }
+    })
+    .collect()
+}
+
+fn routes(gateway: &Gateway, former: &[Former]) -> Result<(Routes, Vec<Target>), BuildError> {
     let mut targets = Vec::new();
     let mut entries = Vec::new();
-    for service in &gateway.services {
+    // Services that share a former listener may share a host by now: the first has it.
+    let mut taken = BTreeMap::new();
+    for (index, service) in gateway.services.iter().enumerate() {
+        let formers = former.iter().enumerate().filter(|(_, one)| one.services.contains(&index));
+        let formers: Vec<usize> = formers.map(|(at, _)| gateway.listeners.len() + at).collect();
         for route in &service.routes {
             let id = RouteId(u32::try_from(targets.len()).expect("far fewer routes"));
             targets.push(Target { service: service.name.clone(), upstream: route.upstream });
@@ -193,9 +286,14 @@ fn routes(gateway: &Gateway) -> Result<(Routes, Vec<Target>), BuildError> {
                 RoutePath::Prefix(path) => PathPattern::Prefix(path),
                 RoutePath::Exact(path) => PathPattern::Exact(path),
             };
-            for &listener in &service.listeners {
-                for host in &service.hosts {
+            for host in &service.hosts {
+                for &listener in &service.listeners {
                     entries.push(RouteEntry { listener, host, path, id });
+                }
+                for &listener in &formers {
+                    if *taken.entry((listener, host)).or_insert(index) == index {
+                        entries.push(RouteEntry { listener, host, path, id });
+                    }
                 }
             }
         }

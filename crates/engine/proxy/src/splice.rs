@@ -28,6 +28,9 @@ pub(crate) struct Pipes {
     idle: Vec<Pipe>,
     /// How many more may be made.
     left: usize,
+    limit: usize,
+    /// So many of those that are in use are not kept when they are given back.
+    surplus: usize,
 }
 
 /// What is in a pipe that is given back.
@@ -39,7 +42,22 @@ pub(crate) enum Content {
 
 impl Pipes {
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { idle: Vec::new(), left: limit }
+        Self { idle: Vec::new(), left: limit, limit, surplus: 0 }
+    }
+
+    /// From here on there may be so many.
+    pub(crate) fn resize(&mut self, limit: usize) {
+        let more = limit.saturating_sub(self.limit);
+        let paid = more.min(self.surplus);
+        self.surplus -= paid;
+        self.left += more - paid;
+        let fewer = self.limit.saturating_sub(limit);
+        let not_made = fewer.min(self.left);
+        self.left -= not_made;
+        let idle = (fewer - not_made).min(self.idle.len());
+        self.idle.truncate(self.idle.len() - idle);
+        self.surplus += fewer - not_made - idle;
+        self.limit = limit;
     }
 
     /// An empty one, unless all are in use.
@@ -60,6 +78,7 @@ impl Pipes {
 
     pub(crate) fn give_back(&mut self, pipe: Pipe, content: Content) {
         match (pipe.has_both_ends(), content) {
+            (true, _) if self.surplus > 0 => self.surplus -= 1,
             (true, Content::Nothing) => self.idle.push(pipe),
             (true, Content::Something) => self.left += 1,
             // Another process made it.

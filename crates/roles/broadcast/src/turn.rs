@@ -196,7 +196,13 @@ impl Broadcast {
         while let Some(channel) = self.supervisor.channel() {
             match receive::<ToProcess>(channel) {
                 Ok(Some((ToProcess::Stop { .. }, _))) => self.course = Course::End,
-                Ok(Some((ToProcess::Welcome { .. } | ToProcess::Processes { .. }, _))) => {}
+                Ok(Some((
+                    ToProcess::Welcome { .. }
+                    | ToProcess::Listening { .. }
+                    | ToProcess::NotListening { .. }
+                    | ToProcess::Processes { .. },
+                    _,
+                ))) => {}
                 Ok(None) => return,
                 Err(error) => {
                     warn!(error = %Chain(&error), "supervisor is gone");

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use crate::pulse::Pulse;
 use crate::token::Token;
 use crate::turn::{Doors, Master};
-use crate::workers::{Announced, Spoken, Workers};
+use crate::workers::{Announced, Room, Spoken, Workers};
 
 /// How long a worker that said Hello may take to announce itself.
 const READY_LIMIT: Duration = Duration::from_secs(10);
@@ -136,6 +136,7 @@ impl Master {
             lanes: hello.lanes,
             next_lane: 0,
             announced,
+            room: Room::Enough,
         };
         let Some(worker) = self.workers.get_mut(slot) else { return Ok(()) };
         worker.speak(&self.poller, spoken)?;
@@ -173,6 +174,12 @@ impl Master {
                 self.step(Event::Ready(slot))?;
                 self.swap_if_ready()?;
                 self.activate_awaited()
+            }
+            ToMaster::Outgrown => {
+                if let Some(spoken) = &mut worker.spoken {
+                    spoken.room = Room::Outgrown;
+                }
+                Ok(())
             }
             ToMaster::Revoked => {
                 if worker.announced() == Some(Announced::Leaving) {

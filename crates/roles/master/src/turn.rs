@@ -34,7 +34,7 @@ use crate::settings::Settings;
 use crate::status::Tally;
 use crate::supervisor_link::{SEARCH_INTERVAL, SupervisorLink};
 use crate::token::Token;
-use crate::workers::Workers;
+use crate::workers::{Room, Workers};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
@@ -177,6 +177,7 @@ impl Master {
                 self.step_apply(ApplyEvent::Tick)?;
             }
             self.end_swap()?;
+            self.replace_outgrown()?;
             self.tell_decisions()?;
             self.link.tell_pair(self.active(), self.is_whole());
             self.hand_over(now)?;
@@ -304,6 +305,25 @@ impl Master {
             Phase::Leaving => is_empty,
             Phase::Stopping { until } => (is_empty && self.workers.are_gone()) || now >= until,
         }
+    }
+
+    /// Has a worker exchanged that was made for fewer connections than may be by now, as soon as
+    /// the other one is not; a new process then stands by in its place.
+    fn replace_outgrown(&mut self) -> anyhow::Result<()> {
+        let Some(active) = self.active() else { return Ok(()) };
+        let spoken = |slot| self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
+        let (Some(one), Some(other)) = (spoken(active), spoken(active.other())) else {
+            return Ok(());
+        };
+        let serves = other.ledger.configuration() == self.generation.number();
+        if one.room == Room::Enough || other.room == Room::Outgrown || !serves || !self.is_whole() {
+            return Ok(());
+        }
+        info!(slot = %active, "worker was made for fewer connections, it is exchanged");
+        if let Some(spoken) = self.workers.get_mut(active).and_then(|w| w.spoken.as_mut()) {
+            spoken.room = Room::Enough;
+        }
+        self.step(Event::SwapRequested)
     }
 
     /// Whether both workers are ready, and nothing is being changed.

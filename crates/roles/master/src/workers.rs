@@ -56,6 +56,15 @@ pub(crate) struct Spoken {
     pub(crate) next_lane: usize,
     pub(crate) pulse: Pulse,
     pub(crate) announced: Announced,
+    pub(crate) room: Room,
+}
+
+/// Whether a worker can have as many connections as the current generation allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Enough,
+    /// It was made for fewer.
+    Outgrown,
 }
 
 /// What a worker said of itself, and so what may be expected of it.

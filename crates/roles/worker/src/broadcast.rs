@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use mainstay_message::{receive, send_within};
 use mainstay_model::{Chain, Generation, Process};
 use mainstay_os::now;
-use mainstay_proxy::Command;
+use mainstay_proxy::{Command, Loaded};
 use mainstay_wire::broadcast::{Answer, Order, ToBroadcast, ToPeer};
 use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{info, warn};
 
 use crate::control::{Control, Course, Ending, SEND_LIMIT, token};
+use crate::listeners::known;
 use crate::probes::Probing;
-use crate::settings::Change;
 
 /// Records of two configurations are here.
 const NO_CONFIGURATION: u64 = 0;
@@ -123,17 +123,22 @@ impl Control {
             self.answer(number, Answer::Refused { reason });
             return Ok(None);
         }
-        let reason = match self.rest.settings.change_to(generation) {
-            Ok(Change::InPlace(proxy)) => {
-                self.rest.loading =
-                    Some(Loading { lanes: self.rest.lanes.count(), number, purpose });
+        let lanes = self.rest.lanes.count();
+        let reason = match self.rest.settings.change_to(generation, lanes) {
+            Ok(logs) => {
+                let rest = &mut self.rest;
+                rest.loading = Some(Loading { lanes, number, purpose });
                 self.kept.serve_by(NO_CONFIGURATION);
-                self.rest.lanes.tell_all(|| Command::Load(Arc::clone(&proxy)))?;
-                return Ok(None);
+                let settings = &rest.settings.proxy;
+                let listeners = known(&rest.listeners, settings);
+                return rest
+                    .lanes
+                    .tell_each(logs.into_iter().map(|log| {
+                        let (settings, listeners) = (Arc::clone(settings), listeners.clone());
+                        Command::Load(Loaded { settings, listeners, log })
+                    }))
+                    .map(|()| None);
             }
-            Ok(Change::Replace) => "another [limits] connections, [limits] pipes or [access_log] \
-                                    needs the gateway stopped and started"
-                .to_owned(),
             Err(error) => Chain(error.as_ref()).to_string(),
         };
         warn!(%generation, reason, "cannot serve a generation");
@@ -148,13 +153,13 @@ impl Control {
     }
 
     /// A lane serves by what was loaded.
-    pub(crate) fn lane_loaded(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn lane_loaded(&mut self) -> anyhow::Result<Option<Ending>> {
         let Some(Loading { lanes, number, purpose }) = self.rest.loading.take() else {
-            return Ok(());
+            return Ok(None);
         };
         if lanes > 1 {
             self.rest.loading = Some(Loading { lanes: lanes - 1, number, purpose });
-            return Ok(());
+            return Ok(None);
         }
         let generation = self.rest.settings.generation;
         self.kept.serve_by(generation.number());
@@ -162,13 +167,11 @@ impl Control {
         self.say_what_it_serves();
         match purpose {
             Purpose::Prove if !self.rest.settings.gateway.apply.probes.is_empty() => {
-                self.begin_probes(number)
+                self.begin_probes(number)?;
             }
-            Purpose::Prove | Purpose::Follow => {
-                self.answer(number, Answer::DONE);
-                Ok(())
-            }
+            Purpose::Prove | Purpose::Follow => self.answer(number, Answer::DONE),
         }
+        self.make_way_if_outgrown()
     }
 
     fn begin_probes(&mut self, number: u64) -> anyhow::Result<()> {

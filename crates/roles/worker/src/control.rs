@@ -1,24 +1,24 @@
 //! The control thread: one loop over everything that is not a connection.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_ledger::Kept;
 use mainstay_message::{Link, receive, send_within};
-use mainstay_model::{Chain, ListenerId, Process, Timestamp};
+use mainstay_model::{Chain, Generation, Process, Timestamp};
 use mainstay_os::{Channel, Interest, Poller, Signals, now};
 use mainstay_proxy::{Command, Report};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
-use mainstay_wire::pair::{Accept, Adopted, Listener, Serving, ToMaster, ToWorker};
+use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
 use tracing::{info, warn};
 
 use crate::adoption::Adoptions;
 use crate::broadcast::Loading;
 use crate::lanes::Lanes;
+use crate::listeners::{self, Held};
 use crate::probes::Probing;
 use crate::settings::Settings;
 
@@ -84,16 +84,19 @@ pub(crate) struct Rest {
     pub(crate) broadcast: Link,
     /// All listening sockets, those that the master accepts from too: a keeper knows by them
     /// which sockets are clients'.
-    listeners: Vec<(String, Arc<OwnedFd>)>,
+    pub(crate) listeners: Vec<Held>,
+    /// What the master said last.
+    pub(crate) current: Option<Generation>,
     pub(crate) course: Course,
     /// It asked to be replaced.
-    leaving: Leaving,
+    pub(crate) leaving: Leaving,
     pub(crate) loading: Option<Loading>,
     pub(crate) probing: Option<Probing>,
 }
 
+/// Whether the process asked to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaving {
+pub(crate) enum Leaving {
     No,
     /// As soon as the other worker serves.
     Asked,
@@ -128,6 +131,7 @@ impl Control {
             supervisor,
             broadcast,
             listeners: Vec::new(),
+            current: None,
             course: Course::Standby,
             leaving: Leaving::No,
             loading: None,
@@ -224,13 +228,13 @@ impl Control {
         let rest = &mut self.rest;
         rest.supervisor.watch(&rest.poller, token::SUPERVISOR)?;
         let Some(channel) = rest.supervisor.channel() else { return Ok(()) };
+        let (listeners, sockets) = listeners::for_supervisor(&rest.listeners);
         let hello = ToSupervisor::Hello {
             wire: WIRE_VERSION,
             process: Process::Worker(rest.settings.slot),
             pid: std::process::id(),
-            listeners: rest.listeners.iter().map(|(name, _)| name.clone()).collect(),
+            listeners,
         };
-        let sockets: Vec<_> = rest.listeners.iter().map(|(_, socket)| socket.as_fd()).collect();
         if let Err(error) = send_within(channel, &hello, &sockets, SEND_LIMIT) {
             warn!(error = %Chain(&error), "cannot say hello to the supervisor");
             rest.supervisor.lose(&rest.poller, now());
@@ -271,7 +275,7 @@ impl Control {
     }
 
     /// A master that cannot be told is gone, and its successor asks anew.
-    fn tell_master(&mut self, message: &ToMaster) {
+    pub(crate) fn tell_master(&mut self, message: &ToMaster) {
         let Some(channel) = self.rest.master.channel() else { return };
         if let Err(error) = send_within(channel, message, &[], SEND_LIMIT) {
             warn!(error = %Chain(&error), "cannot tell the master");
@@ -292,7 +296,19 @@ impl Control {
                 }
             };
             match message {
-                ToWorker::Welcome { listeners } => self.be_welcome(&listeners, descriptors)?,
+                ToWorker::Welcome { listeners, current } => {
+                    self.hold(listeners, descriptors, current)?;
+                    self.be_welcome();
+                    if let Some(ending) = self.make_way_if_outgrown()? {
+                        return Ok(Some(ending));
+                    }
+                }
+                ToWorker::Listeners { listeners, current } => {
+                    self.hold(listeners, descriptors, current)?;
+                    if let Some(ending) = self.make_way_if_outgrown()? {
+                        return Ok(Some(ending));
+                    }
+                }
                 ToWorker::Serve => self.serve()?,
                 ToWorker::Revoke => self.revoke()?,
                 ToWorker::HandOver => {
@@ -306,26 +322,13 @@ impl Control {
         }
     }
 
-    fn be_welcome(&mut self, listeners: &[Listener], sockets: Vec<OwnedFd>) -> anyhow::Result<()> {
-        // A new master sends the same sockets again; a worker that serves has them.
-        if matches!(self.rest.course, Course::Standby) {
-            let all: Vec<_> = listeners.iter().zip(sockets.into_iter().map(Arc::new)).collect();
-            let leased: Vec<(ListenerId, Arc<OwnedFd>)> = all
-                .iter()
-                .filter(|(listener, _)| listener.accept == Accept::Active)
-                .map(|(listener, socket)| (listener.id, Arc::clone(socket)))
-                .collect();
-            self.rest.lanes.tell_all(|| Command::Listeners(leased.clone()))?;
-            self.rest.listeners =
-                all.into_iter().map(|(listener, socket)| (listener.name.clone(), socket)).collect();
-        }
+    fn be_welcome(&mut self) {
         if !matches!(self.rest.course, Course::Draining(_)) {
             self.tell_master(&ToMaster::Ready);
         }
         if self.rest.leaving == Leaving::Asked {
             self.tell_master(&ToMaster::Leaving);
         }
-        Ok(())
     }
 
     fn serve(&mut self) -> anyhow::Result<()> {
@@ -373,7 +376,11 @@ impl Control {
                     let whole = self.rest.adoptions.taken(ticket, adopted, now());
                     self.have_adopted(whole)?;
                 }
-                (Report::Loaded, _) => self.lane_loaded()?,
+                (Report::Loaded, _) => {
+                    if let Some(ending) = self.lane_loaded()? {
+                        return Ok(Some(ending));
+                    }
+                }
                 (Report::Received, _) => {
                     if self.rest.adoptions.lane_received() {
                         self.claim_estates()?;
@@ -385,6 +392,9 @@ impl Control {
                     self.tell_master(&ToMaster::Revoked);
                     if self.rest.leaving == Leaving::Asked {
                         return self.retire().map(Some);
+                    }
+                    if let Some(ending) = self.make_way_if_outgrown()? {
+                        return Ok(Some(ending));
                     }
                 }
                 (Report::Stopped, Course::Revoking(left)) => {
@@ -410,7 +420,14 @@ impl Control {
             let Some(channel) = rest.supervisor.channel() else { return Ok(None) };
             match receive::<ToProcess>(channel) {
                 Ok(Some((ToProcess::Stop { limit_ms }, _))) => self.drain(limit_ms)?,
-                Ok(Some((ToProcess::Welcome { .. } | ToProcess::Processes { .. }, _))) => {}
+                // The rest is the master's to hear.
+                Ok(Some((
+                    ToProcess::Welcome { .. }
+                    | ToProcess::Listening { .. }
+                    | ToProcess::NotListening { .. }
+                    | ToProcess::Processes { .. },
+                    _,
+                ))) => {}
                 Ok(None) => return Ok(None),
                 Err(error) => {
                     warn!(error = %Chain(&error), "the supervisor is gone, serving on");

@@ -47,6 +47,7 @@ impl Lanes {
                 ledger: kept.ledger().lane(index),
                 handoffs: theirs,
                 access_log: settings.access_log(),
+                origin: settings.origin(),
                 seed: random_u64().context("cannot get a random number")?,
                 reports: sender.clone(),
                 report_raised: Arc::clone(&raised),
@@ -84,6 +85,17 @@ impl Lanes {
     pub(crate) fn tell_all(&self, command: impl Fn() -> Command) -> anyhow::Result<()> {
         for handle in &self.handles {
             handle.tell(command()).context("cannot tell a lane")?;
+        }
+        Ok(())
+    }
+
+    /// Tells each lane something of its own.
+    pub(crate) fn tell_each(
+        &self,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> anyhow::Result<()> {
+        for (handle, command) in self.handles.iter().zip(commands) {
+            handle.tell(command).context("cannot tell a lane")?;
         }
         Ok(())
     }

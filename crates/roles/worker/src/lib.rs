@@ -21,6 +21,7 @@ mod adoption;
 mod broadcast;
 mod control;
 mod lanes;
+mod listeners;
 mod probes;
 mod settings;
 
@@ -56,8 +57,7 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let signals = Signals::take_over().context("cannot wait for signals")?;
     let settings = settings::read(options)?;
-    let layout =
-        Layout { lanes: settings.worker.threads, slots: settings.gateway.limits.connections };
+    let layout = Layout { lanes: settings.worker.threads, slots: settings.capacity };
     let switch = settings.host.state.join(".slavedumpcore");
     let dumps = if switch.exists() { CoreDumps::On } else { CoreDumps::Off };
     set_core_dumps(dumps).context("cannot say whether it writes core dumps")?;

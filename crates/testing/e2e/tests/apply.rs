@@ -230,12 +230,7 @@ fn what_cannot_be_served_is_refused_and_changes_nothing() -> anyhow::Result<()> 
     for (end, reason) in [
         ("\n[limits]\nconnections = none\n", "next.toml:"),
         ("\n[limits]\nfields = 500\n", "from 1 to 128"),
-        ("\n[limits]\nconnections = 1000\n", "stopped and started"),
-        (
-            "\n[[listener]]\nname = \"x\"\naddress = \"127.0.0.1:1\"\n\
-             [[tcp]]\nname = \"x\"\nlistener = \"x\"\nupstream = \"raw\"\n",
-            "listeners of a gateway that runs cannot be changed",
-        ),
+        ("\n[access_log]\npath = \"/nowhere/log\"\n", "cannot open the access log /nowhere/log"),
     ] {
         let answer = apply(&gateway, end)?;
         assert_eq!(answer.code, Some(1), "{end}: {answer:?}");
@@ -293,8 +288,8 @@ fn hooks_run_around_an_apply_and_can_refuse_it() -> anyhow::Result<()> {
             &["pre_apply 2 4 do", "network 2 4 do", "network 2 4 1"],
         ),
         (
-            "\n[limits]\nconnections = 1000\n",
-            "stopped and started",
+            "\n[access_log]\npath = \"/nowhere/log\"\n",
+            "cannot open the access log /nowhere/log",
             &["pre_apply 2 5 do", "network 2 5 do", "network 2 5 1"],
         ),
     ] {

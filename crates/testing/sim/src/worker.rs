@@ -95,7 +95,10 @@ impl World {
                 self.say(pid, ToMaster::Revoked);
             }
             // There is one generation here.
-            ToWorker::Welcome { .. } | ToWorker::HandOver | ToWorker::Stop { .. } => {}
+            ToWorker::Welcome { .. }
+            | ToWorker::Listeners { .. }
+            | ToWorker::HandOver
+            | ToWorker::Stop { .. } => {}
         }
         Some(())
     }

@@ -1,0 +1,99 @@
+//! The listening sockets of a worker, and which of them its configuration knows.
+//!
+//! The master gives whatever is open. While an apply is under way that is more than a
+//! configuration has; a socket is found in it by the address it is bound to. Nobody accepts from
+//! one that its configuration does not know.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use mainstay_model::Generation;
+use mainstay_os::{Endpoint, cookie, local_endpoint};
+use mainstay_proxy::{Command, Listening, Settings};
+use mainstay_wire::pair::{Listener, ToMaster};
+use tracing::info;
+
+use crate::control::{Control, Course, Ending, Leaving};
+
+/// A listening socket, as this process holds it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    name: String,
+    socket: Arc<OwnedFd>,
+    /// The kernel's number of the socket, which every copy has.
+    id: u64,
+    endpoint: Option<Endpoint>,
+}
+
+impl Held {
+    fn new(name: String, socket: OwnedFd) -> anyhow::Result<Self> {
+        let id = cookie(&socket).context("cannot examine a listener")?;
+        let endpoint = local_endpoint(&socket).context("cannot examine a listener")?;
+        Ok(Self { name, socket: Arc::new(socket), id, endpoint })
+    }
+}
+
+/// The names of listeners, and their sockets, for a supervisor that may have lost them.
+pub(crate) fn for_supervisor(held: &[Held]) -> (Vec<String>, Vec<std::os::fd::BorrowedFd<'_>>) {
+    held.iter().map(|held| (held.name.clone(), held.socket.as_fd())).unzip()
+}
+
+/// Those that a configuration knows.
+pub(crate) fn known(held: &[Held], settings: &Settings) -> Vec<Listening> {
+    let known = held.iter().filter_map(|held| {
+        let endpoint = held.endpoint.clone()?;
+        let (id, lease) = settings.place_of(&held.name, &endpoint)?;
+        Some(Listening { id, socket: Arc::clone(&held.socket), endpoint, lease })
+    });
+    known.collect()
+}
+
+impl Control {
+    /// Holds these and no others from here on.
+    pub(crate) fn hold(
+        &mut self,
+        listeners: Vec<Listener>,
+        sockets: Vec<OwnedFd>,
+        current: Generation,
+    ) -> anyhow::Result<()> {
+        let rest = &mut self.rest;
+        let mut before = std::mem::take(&mut rest.listeners);
+        for (Listener { name, .. }, socket) in listeners.into_iter().zip(sockets) {
+            let held = Held::new(name, socket)?;
+            // The copy that is here is the one that lanes have.
+            let same = before.iter().position(|one| one.id == held.id);
+            let socket = same.map(|at| before.swap_remove(at).socket);
+            rest.listeners.push(Held { socket: socket.unwrap_or(held.socket), ..held });
+        }
+        for gone in &before {
+            info!(listener = gone.name, "listener closed");
+        }
+        let ended: Vec<_> = before.into_iter().map(|gone| gone.socket).collect();
+        let listeners = known(&rest.listeners, &rest.settings.proxy);
+        rest.current = Some(current);
+        rest.lanes
+            .tell_all(|| Command::Listeners { listeners: listeners.clone(), ended: ended.clone() })
+    }
+
+    /// A process that has room for fewer connections than what is current allows is replaced: at
+    /// once, if it does not serve, and else when the other one is there to serve.
+    pub(crate) fn make_way_if_outgrown(&mut self) -> anyhow::Result<Option<Ending>> {
+        let rest = &self.rest;
+        let serves_current = rest.current == Some(rest.settings.generation);
+        if !serves_current || !rest.settings.is_outgrown() || rest.leaving != Leaving::No {
+            return Ok(None);
+        }
+        match rest.course {
+            Course::Standby => {
+                info!("made for fewer connections than may be, asking to be replaced");
+                self.leave()
+            }
+            Course::Active => {
+                self.tell_master(&ToMaster::Outgrown);
+                Ok(None)
+            }
+            Course::Revoking(_) | Course::Draining(_) => Ok(None),
+        }
+    }
+}
