@@ -77,6 +77,20 @@ pub fn parse(text: &str) -> Result<Vec<Listener>, Vec<Problem>> {
     problems.check(listeners)
 }
 
+/// The same, and the indexes of those whose connections are tunnels.
+pub fn parse_with_tunnels(text: &str) -> Result<(Vec<Listener>, Vec<usize>), Vec<Problem>> {
+    let problems = Problems::default();
+    let mut file = Section::file(text, "gateway.toml", &problems)?;
+    let (_, listeners) = read(&mut file);
+    let tables = file.tables("tcp", "[[tcp]]").unwrap_or_default();
+    let tunnels = tables.into_iter().filter_map(|mut tcp| {
+        let name = tcp.text("listener")?;
+        listeners.iter().position(|listener| listener.name == *name.get_ref())
+    });
+    let tunnels = tunnels.collect();
+    problems.check((listeners, tunnels))
+}
+
 /// Every `[[listener]]` of the file, with the names by which services call them.
 pub(crate) fn read<'a>(file: &mut Section<'a>) -> (Names<'a>, Vec<Listener>) {
     let mut names = Names::new("listener");
@@ -145,6 +159,15 @@ mod tests {
     fn one(name: &str, address: &str) -> Listener {
         let text = format!("[[listener]]\nname = {name:?}\naddress = {address:?}\n");
         parse(&text).unwrap().remove(0)
+    }
+
+    #[test]
+    fn tunnels_are_found_without_reading_what_else_there_is() {
+        let text = "nonsense = 1\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n\
+                    [[listener]]\nname = \"b\"\naddress = \"127.0.0.1:2\"\n\
+                    [[tcp]]\nlistener = \"b\"\n[[tcp]]\nlistener = \"c\"\n";
+        let (listeners, tunnels) = parse_with_tunnels(text).unwrap();
+        assert_eq!((listeners.len(), tunnels), (2, vec![1]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use mainstay_config::listeners::{self, Listener};
-use mainstay_config::{Gateway, Host, Problem, gateway, host};
+use mainstay_config::{Host, Problem, host};
 use mainstay_generations::Generations;
 use mainstay_model::Generation;
 use tracing::error;
@@ -49,21 +49,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Settings> {
 
 /// The listeners of a configuration.
 pub(crate) fn plan(text: &str) -> Result<Vec<Planned>, Vec<Problem>> {
-    let listeners = listeners::parse(text)?;
-    let raw = raw_listeners(text);
+    let (listeners, tunnels) = listeners::parse_with_tunnels(text)?;
     let planned = listeners.into_iter().enumerate().map(|(index, listener)| {
-        let refusal = if raw.contains(&index) { Refusal::Close } else { Refusal::Page };
+        let refusal = if tunnels.contains(&index) { Refusal::Close } else { Refusal::Page };
         Planned { listener, refusal }
     });
     Ok(planned.collect())
-}
-
-/// The listeners whose connections are tunnels. If anything at all is wrong with the file,
-/// none: then the workers say so, and the worst that happens here is a page that a client
-/// does not understand.
-fn raw_listeners(text: &str) -> Vec<usize> {
-    let tcp = |gateway: Gateway| gateway.tcp.iter().map(|tcp| tcp.listener).collect();
-    gateway::parse(text).map(tcp).unwrap_or_default()
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {

@@ -73,8 +73,13 @@ impl Settings {
         lanes: usize,
     ) -> anyhow::Result<Vec<Log>> {
         let gateway = read_generation(&self.host, generation)?;
-        let former = read_former(&self.host, generation);
-        let proxy = build(&self.host, &gateway, former.as_ref())?;
+        let former = Generations::of(&self.host.state).former(generation);
+        // Which is the rule; a large one is not read twice.
+        let proxy = if former.is_ok_and(|former| former == Some(self.generation)) {
+            build(&self.host, &gateway, Some(&self.gateway))?
+        } else {
+            build(&self.host, &gateway, read_former(&self.host, generation).as_ref())?
+        };
         let path = access_log(&self.host, &gateway);
         let open = |_| match &path {
             Some(path) => {
