@@ -87,17 +87,18 @@ fn workers_follow_the_current_generation_with_everything_that_is_open() -> anyho
     Ok(())
 }
 
-/// What is fixed when a process starts needs new processes; what is open moves over to them.
+/// More connections than processes were made for need new ones; what is open moves over to them.
 #[test]
 fn a_generation_that_needs_new_processes_closes_nothing() -> anyhow::Result<()> {
     let origin = Origin::start()?;
-    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let setup = Setup::pair(&origin, Accept::Active).with_gateway("limits", "connections", 100);
+    let gateway = Gateway::start(&setup)?;
     let old = Slot::ALL.map(|slot| gateway.process(Process::Worker(slot)));
     let old: Vec<u32> = old.into_iter().map(|old| Ok(old?.pid())).collect::<anyhow::Result<_>>()?;
     let mut idle = Client::connect(gateway.address("web"))?;
     assert_eq!(idle.get("/small")?.head.status, 200);
 
-    gateway.make_second(|first| format!("{first}\n[limits]\nconnections = 1000\n"))?;
+    gateway.make_second(|first| first.replace("connections = 100", "connections = 1000"))?;
     gateway.kill(Process::Master, Signal::KILL)?;
     gateway.wait_for("new workers", |status| status.is_ready() && status.is_without(&old))?;
     assert_eq!(idle.get("/small")?.head.status, 200);

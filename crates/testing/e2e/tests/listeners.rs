@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
 
+use anyhow::Context as _;
 use mainstay_e2e::administration::Operator;
 use mainstay_e2e::cli::Answer;
 use mainstay_e2e::client::Client;
@@ -11,6 +13,8 @@ use mainstay_e2e::gateway::{Accept, DEADLINE, Gateway, Setup};
 use mainstay_e2e::luck::Luck;
 use mainstay_e2e::traffic::{Plan, Traffic};
 use mainstay_e2e::{Origin, wait};
+use mainstay_model::Process;
+use rustix::process::Signal;
 
 /// Addresses on which nobody listens.
 fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
@@ -176,4 +180,122 @@ fn a_listener_that_cannot_be_opened_refuses_the_apply_and_nothing_has_changed() 
     }
     assert_eq!(fs::read_to_string(&path)?, "not a socket");
     answers(gateway.address("web"))
+}
+
+/// Who is killed in the middle of an apply.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Supervisor,
+    Master,
+    Active,
+    Standby,
+}
+
+/// What the log says when it is time to kill: the listeners are asked for, they are there, the
+/// next generation serves, and it is current.
+const INSTANTS: [&str; 4] =
+    ["apply begins", "listening", "watching what serves now", "generation is current"];
+
+impl Victim {
+    fn kill(self, gateway: &Gateway) -> Option<u32> {
+        let active = || gateway.status().and_then(|status| status.active);
+        let process = match self {
+            Self::Supervisor => Process::Supervisor,
+            Self::Master => Process::Master,
+            Self::Active => Process::Worker(active()?),
+            Self::Standby => Process::Worker(active()?.other()),
+        };
+        let process = gateway.process(process).ok()?;
+        process.signal(Signal::KILL).ok()?;
+        Some(process.pid())
+    }
+}
+
+/// Applies what was written, and kills somebody when the log says that it is time.
+fn apply_and_kill(operator: &Operator<'_>, victim: Victim, line: &str) -> anyhow::Result<()> {
+    let gateway = operator.gateway;
+    let start = gateway.log_bytes();
+    let (answer, killed) = thread::scope(|scope| {
+        let applying = scope.spawn(|| operator.apply(&[]));
+        let killed = wait::until(line, DEADLINE, || {
+            // An apply that opens nothing says nothing of it.
+            let log = gateway.log_from(start);
+            (log.contains(line) || log.contains("applied")).then_some(())
+        })
+        .and_then(|()| wait::until("a victim", DEADLINE, || victim.kill(gateway)));
+        (applying.join().unwrap(), killed)
+    });
+    let (answer, killed) = (answer?, killed?);
+    gateway.wait_ready_without(&[killed])?;
+    let before = answer.out.contains("in service");
+    anyhow::ensure!(before == (answer.code == Some(0)), "{answer:?}");
+    Ok(())
+}
+
+/// Whoever dies in the middle: one generation serves afterwards, and what is listened on is what it
+/// says, in the kernel, by whoever asks, and after everyone was started anew.
+fn whoever_dies(victim: Victim) -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair_with_all(&origin, &Accept::ALL))?;
+    let operator = Operator::of(&gateway)?;
+    let targets = Accept::ALL.map(|accept| gateway.target(accept));
+    let traffic = Traffic::start(Plan::SMALL, &targets, &Luck::new(1));
+    let extra: [SocketAddr; 3] = free_addresses()?;
+    let path = gateway.path().join("extra.sock");
+    let by_path = format!("unix:{}", path.display());
+    let master = |address: SocketAddr| format!("{}\naccept = \"master\"", at(address));
+    for line in INSTANTS {
+        // Added; moved, with one that stays and one that gets another way; removed.
+        for tables in [
+            vec![("a", at(extra[0])), ("b", master(extra[1])), ("c", at(&by_path))],
+            vec![("a", at(extra[2])), ("b", at(extra[1]))],
+            vec![],
+        ] {
+            traffic.wait_answered(20)?;
+            let tables: Vec<(&str, &str)> =
+                tables.iter().map(|(name, table)| (*name, table.as_str())).collect();
+            operator.write(|text| with(text, &tables))?;
+            apply_and_kill(&operator, victim, line)
+                .with_context(|| format!("{victim:?} at {line:?}: {tables:?}"))?;
+            let serves = operator.wait_of_one_mind()?;
+            let file = format!("state/generations/{serves}/gateway.toml");
+            let text = fs::read_to_string(gateway.path().join(file))?;
+            let as_it_says = || {
+                let listening = listening().ok()?;
+                let tcp = extra.iter().all(|address| {
+                    let is_open = listening.contains_key(&address.port());
+                    text.contains(&address.to_string()) == is_open
+                });
+                (tcp && text.contains(&by_path) == path.exists()).then_some(())
+            };
+            wait::until("what is listened on to be what is current", DEADLINE, as_it_says)
+                .with_context(|| format!("{victim:?} at {line:?}\n{}", gateway.log_tail()))?;
+            for address in extra.iter().filter(|address| text.contains(&address.to_string())) {
+                answers(*address).with_context(|| gateway.log_tail())?;
+            }
+        }
+    }
+    let report = traffic.stop(&origin);
+    anyhow::ensure!(report.is_clean(), "{report}\n{}", gateway.log_tail());
+    Ok(())
+}
+
+#[test]
+fn a_supervisor_that_dies_leaves_the_listeners_of_one_generation() -> anyhow::Result<()> {
+    whoever_dies(Victim::Supervisor)
+}
+
+#[test]
+fn a_master_that_dies_leaves_the_listeners_of_one_generation() -> anyhow::Result<()> {
+    whoever_dies(Victim::Master)
+}
+
+#[test]
+fn an_active_worker_that_dies_leaves_the_listeners_of_one_generation() -> anyhow::Result<()> {
+    whoever_dies(Victim::Active)
+}
+
+#[test]
+fn a_standby_that_dies_leaves_the_listeners_of_one_generation() -> anyhow::Result<()> {
+    whoever_dies(Victim::Standby)
 }
