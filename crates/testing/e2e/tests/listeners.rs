@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::thread;
 
 use anyhow::Context as _;
@@ -12,6 +14,7 @@ use mainstay_e2e::client::Client;
 use mainstay_e2e::gateway::{Accept, DEADLINE, Gateway, Setup};
 use mainstay_e2e::luck::Luck;
 use mainstay_e2e::traffic::{Plan, Traffic};
+use mainstay_e2e::wait::Stop;
 use mainstay_e2e::{Origin, wait};
 use mainstay_model::Process;
 use rustix::process::Signal;
@@ -273,6 +276,10 @@ fn whoever_dies(victim: Victim) -> anyhow::Result<()> {
             for address in extra.iter().filter(|address| text.contains(&address.to_string())) {
                 answers(*address).with_context(|| gateway.log_tail())?;
             }
+            // The next one begins with what this one was to bring.
+            let answer = operator.apply(&[])?;
+            anyhow::ensure!(answer.code == Some(0), "{answer:?}\n{}", gateway.log_tail());
+            operator.wait_of_one_mind()?;
         }
     }
     let report = traffic.stop(&origin);
@@ -298,4 +305,106 @@ fn an_active_worker_that_dies_leaves_the_listeners_of_one_generation() -> anyhow
 #[test]
 fn a_standby_that_dies_leaves_the_listeners_of_one_generation() -> anyhow::Result<()> {
     whoever_dies(Victim::Standby)
+}
+
+/// Asks on a connection, which whoever answers closes; what came.
+fn ask(stream: &mut (impl Read + Write)) -> std::io::Result<Vec<u8>> {
+    let head = "GET /small HTTP/1.1\r\nHost: torture.test\r\nConnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Connects and asks until nobody listens any more; how many were answered, and how many were not.
+fn ask_to_the_end<S: Read + Write>(connect: impl Fn() -> std::io::Result<S>) -> (u64, u64) {
+    let (mut answered, mut lost) = (0, 0);
+    while let Ok(mut stream) = connect() {
+        match ask(&mut stream) {
+            Ok(answer) if answer.starts_with(b"HTTP/1.1 200 ") => answered += 1,
+            Ok(_) | Err(_) => lost += 1,
+        }
+    }
+    (answered, lost)
+}
+
+/// Whoever has connected to a listener that goes is served. Of TCP connections, one that was being
+/// established in the very last moment may be reset.
+#[test]
+fn whoever_came_to_a_listener_that_goes_is_served() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let operator = Operator::of(&gateway)?;
+    for accept in Accept::ALL {
+        let accept = format!("accept = \"{}\"", accept.name());
+        let [address] = free_addresses()?;
+        let path = gateway.path().join("extra.sock");
+        let tables = [
+            ("tcp", format!("{}\n{accept}", at(address))),
+            ("unix", format!("{}\n{accept}", at(format!("unix:{}", path.display())))),
+        ];
+        let tables = tables.each_ref().map(|(name, table)| (*name, table.as_str()));
+        apply_well(&operator, &tables)?;
+        let (by_tcp, by_path, gone) = thread::scope(|scope| {
+            let by_tcp = scope.spawn(|| ask_to_the_end(|| TcpStream::connect(address)));
+            let by_path = scope.spawn(|| ask_to_the_end(|| UnixStream::connect(&path)));
+            let gone = apply_well(&operator, &[]);
+            (by_tcp.join().unwrap(), by_path.join().unwrap(), gone)
+        });
+        gone?;
+        let seen = format!("{accept}: {by_tcp:?}, {by_path:?}\n{}", gateway.log_tail());
+        assert!(by_tcp.0 > 0 && by_path.0 > 0, "{seen}");
+        assert!(by_tcp.1 <= 1 && by_path.1 == 0, "{seen}");
+        assert!(!path.exists());
+    }
+    Ok(())
+}
+
+/// A new listener that came with a generation that hurts is closed again, and the old ones stay.
+#[test]
+fn what_is_undone_leaves_the_listeners_as_they_were() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let operator = Operator::of(&gateway)?;
+    let (serves, [address, elsewhere]) = (operator.wait_of_one_mind()?, free_addresses()?);
+    let before = listening()?;
+    let web = gateway.address("web");
+    let moved = |text: &str| {
+        let text = with(text, &[("extra", &at(address))]);
+        text.replacen(&web.to_string(), &elsewhere.to_string(), 1)
+    };
+    let probe = r#"[apply]
+probes = [{ service = "web", path = "/status?code=503" }]
+"#;
+    operator.write(|text| moved(text).replace("[apply]\n", probe))?;
+    let answer = operator.apply(&[])?;
+    assert!(answer.err.contains("503 came"), "{answer:?}");
+    for address in [address, elsewhere] {
+        wait_closed(address)?;
+    }
+    // And one that is watched: all of its requests fail.
+    let mut early = Client::connect(web)?;
+    assert_eq!(early.get("/small")?.head.status, 200);
+    let server = format!("servers = [\"{}\"]", origin.http());
+    operator.write(|text| moved(text).replacen(&server, "servers = [\"127.0.0.1:1\"]", 1))?;
+    let stop = Stop::default();
+    let answer = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.is_over() {
+                // It is to fail under the one, and to be well under the other.
+                drop(Client::connect(web).and_then(|mut client| client.get("/small")));
+            }
+        });
+        let answer = operator.apply(&["--confirm", "10s"]);
+        stop.stop();
+        answer
+    })?;
+    assert!(answer.err.contains("requests failed after the swap"), "{answer:?}");
+    for address in [address, elsewhere] {
+        wait_closed(address)?;
+    }
+    assert_eq!(operator.wait_of_one_mind()?, serves);
+    assert_eq!(listening()?[&web.port()], before[&web.port()]);
+    assert_eq!(early.get("/small")?.head.status, 200, "it was not closed on the way");
+    answers(web)
 }
