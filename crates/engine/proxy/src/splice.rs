@@ -178,3 +178,29 @@ impl Lane {
         Ok(pipe.empty(&connection.client, bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_limit_takes_back_what_was_lent() {
+        let mut pipes = Pipes::new(3);
+        let mut lent: Vec<Pipe> = (0..3).filter_map(|_| pipes.take()).collect();
+        assert!(lent.len() == 3 && pipes.take().is_none());
+        pipes.resize(1);
+        pipes.give_back(lent.pop().unwrap(), Content::Nothing);
+        pipes.give_back(lent.pop().unwrap(), Content::Something);
+        assert!(pipes.take().is_none(), "two were too many");
+        pipes.give_back(lent.pop().unwrap(), Content::Nothing);
+        lent.extend(pipes.take());
+        assert!(lent.len() == 1 && pipes.take().is_none());
+        pipes.resize(0);
+        pipes.resize(2);
+        lent.extend(pipes.take());
+        assert!(lent.len() == 2 && pipes.take().is_none());
+        pipes.give_back(lent.pop().unwrap(), Content::Nothing);
+        pipes.resize(1);
+        assert!(pipes.take().is_none(), "the idle one went first");
+    }
+}

@@ -243,6 +243,93 @@ fn what_cannot_be_served_is_refused_and_changes_nothing() -> anyhow::Result<()> 
     Ok(())
 }
 
+/// More connections than workers were made for: both are exchanged for new ones, by the moves of a
+/// swap. Fewer: what is open stays open, and nobody else is let in.
+#[test]
+fn another_number_of_connections_closes_none() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let setup = Setup::pair(&origin, Accept::Active).with_gateway("limits", "connections", 8);
+    let gateway = Gateway::start(&setup)?;
+    let operator = administration::Operator::of(&gateway)?;
+    let old = Slot::ALL.map(|slot| gateway.process(Process::Worker(slot)));
+    let old: Vec<u32> = old.into_iter().map(|old| Ok(old?.pid())).collect::<anyhow::Result<_>>()?;
+    let connect = |_| Ok(Client::connect(gateway.address("web"))?);
+    let mut clients = (0..6).map(connect).collect::<anyhow::Result<Vec<Client>>>()?;
+    let ask_all = |clients: &mut Vec<Client>| -> anyhow::Result<()> {
+        for client in clients {
+            assert_eq!(client.get("/small")?.head.status, 200);
+        }
+        Ok(())
+    };
+    ask_all(&mut clients)?;
+
+    operator.write(|text| text.replace("connections = 8", "connections = 40"))?;
+    let answer = operator.apply(&[])?;
+    assert_eq!(answer.code, Some(0), "{answer:?}\n{}", gateway.log_tail());
+    gateway.wait_for("new workers", |status| status.is_ready() && status.is_without(&old))?;
+    clients.extend((6..30).map(connect).collect::<anyhow::Result<Vec<Client>>>()?);
+    ask_all(&mut clients)?;
+
+    operator.write(|text| text.replace("connections = 8", "connections = 4"))?;
+    let answer = operator.apply(&[])?;
+    assert_eq!(answer.code, Some(0), "{answer:?}\n{}", gateway.log_tail());
+    ask_all(&mut clients)?;
+    // The next worker is made for as many as may be left to it.
+    let victim = gateway.kill(Process::Worker(gateway.active()?), Signal::KILL)?;
+    gateway.wait_ready_without(&[victim.pid()])?;
+    ask_all(&mut clients)?;
+    let mut waits = Client::connect(gateway.address("web"))?;
+    waits.send(&request("GET", "/small", &[]))?;
+    ask_all(&mut clients)?;
+    let accepted = |status: &mainstay_wire::command::Status| -> u64 {
+        status.processes.iter().map(|process| process.connections).sum()
+    };
+    let status = gateway.wait_for("a status", |_| true)?;
+    assert_eq!(accepted(&status), 30, "nobody else was let in");
+    clients.truncate(3);
+    assert_eq!(waits.response("GET")?.head.status, 200);
+    Ok(())
+}
+
+/// Lines say whose they are, and go where the configuration says from the next one on.
+#[test]
+fn another_access_log_is_written_from_the_next_line_on() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let mut client = Client::connect(gateway.address("web"))?;
+    let log = |name: &str| {
+        fs::read_to_string(gateway.path().join("state").join(name)).unwrap_or_default()
+    };
+    let wait_for = |name: &str, target: &str| {
+        let line = || log(name).lines().find(|line| line.contains(target)).map(str::to_owned);
+        wait::until(&format!("{target} in {name}"), DEADLINE, line)
+    };
+    let index = |slot: Slot| slot.index() + 1;
+    client.get("/small?first")?;
+    let first = gateway.active()?;
+    let name = fs::read_to_string("/proc/sys/kernel/hostname")?.trim().to_owned();
+    let line = wait_for("access.log", "/small?first")?;
+    let origin = format!("Z\",\"gateway\":\"{name}\",\"index\":{},\"id\":\"", index(first));
+    assert!(line.contains(&origin), "{line}");
+
+    let answer = apply(&gateway, "\n[access_log]\npath = \"other.log\"\n")?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    client.get("/small?second")?;
+    let line = wait_for("other.log", "/small?second")?;
+    assert!(line.contains(&format!("\"index\":{},", index(first.other()))), "{line}");
+    assert!(!log("access.log").contains("/small?second"));
+
+    let answer = apply(&gateway, "\n[access_log]\npath = \"off\"\n[limits]\npipes = 0\n")?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    client.get("/small?third")?;
+    let answer = apply(&gateway, "\n[limits]\npipes = 4096\n")?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    client.get("/small?fourth")?;
+    wait_for("access.log", "/small?fourth")?;
+    assert!(!(log("access.log") + &log("other.log")).contains("/small?third"));
+    Ok(())
+}
+
 /// What a machine wants run around an apply is run, and its words are in the answer.
 #[test]
 fn hooks_run_around_an_apply_and_can_refuse_it() -> anyhow::Result<()> {
