@@ -18,6 +18,8 @@
 
 #![forbid(unsafe_code)]
 
+mod left;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -34,6 +36,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::time::Timespec;
 use tracing::warn;
+
+pub use left::end_left_behind;
 
 /// What is read of a command's output at once.
 const READ_BYTES: usize = 4096;

@@ -7,6 +7,7 @@
 //!    8/former   ─▶ 7    what was served when this one was put into service
 //!    current ─▶ 7       what every process loads when it starts
 //!    staged  ─▶ 8       an apply is under way, or was when something died
+//!    connected ─▶ 8     the machine's network was made ready for it, which may have to be undone
 //!    last    ─▶ 8       the highest number that was ever given
 //! ```
 //!
@@ -43,6 +44,7 @@ const CURRENT: &str = "current";
 const STAGED: &str = "staged";
 const LAST: &str = "last";
 const FORMER: &str = "former";
+const CONNECTED: &str = "connected";
 
 /// The generations of one gateway.
 #[derive(Clone, Debug)]
@@ -155,6 +157,24 @@ impl Generations {
         self.prune(KEPT)
     }
 
+    /// For what the machine's network is being made ready, or was when something died.
+    pub fn connected(&self) -> Result<Option<Generation>, GenerationsError> {
+        self.link(CONNECTED)
+    }
+
+    /// Notes that the machine's network is made ready for `generation`.
+    pub fn connect(&self, generation: Generation) -> Result<(), GenerationsError> {
+        self.point(CONNECTED, generation)
+    }
+
+    /// Forgets that: it was undone, or is in service.
+    pub fn forget_connected(&self) -> Result<(), GenerationsError> {
+        match self.connected()? {
+            Some(_) => self.unlink(CONNECTED),
+            None => Ok(()),
+        }
+    }
+
     /// Throws away what was staged, unless it is current.
     pub fn discard_staged(&self) -> Result<(), GenerationsError> {
         let Some(staged) = self.staged()? else { return Ok(()) };
@@ -170,13 +190,14 @@ impl Generations {
     fn prune(&self, keep: usize) -> Result<(), GenerationsError> {
         let kept = self.kept()?;
         let (current, staged) = (self.current()?, self.staged()?);
+        let connected = self.connected()?;
         let former = match current {
             Some(current) => self.former(current)?,
             None => None,
         };
         let surplus = kept.len().saturating_sub(keep);
         for generation in kept.into_iter().take(surplus) {
-            if ![current, staged, former].contains(&Some(generation)) {
+            if ![current, staged, former, connected].contains(&Some(generation)) {
                 self.remove(generation)?;
             }
         }
@@ -316,6 +337,18 @@ mod tests {
         generations.prune(3).unwrap();
         assert_eq!(generations.kept().unwrap(), [1, 4, 5, 6].map(generation));
         assert_eq!(generations.staged().unwrap(), Some(staged));
+    }
+
+    #[test]
+    fn what_was_connected_is_known_until_it_is_forgotten() {
+        let (_state, generations) = generations();
+        generations.forget_connected().unwrap();
+        let first = generations.stage("one").unwrap();
+        generations.connect(first).unwrap();
+        generations.make_current(first).unwrap();
+        assert_eq!(generations.connected().unwrap(), Some(first));
+        generations.forget_connected().unwrap();
+        assert_eq!(generations.connected().unwrap(), None);
     }
 
     #[test]

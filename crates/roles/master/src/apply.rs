@@ -24,7 +24,7 @@ use mainstay_wire::broadcast::{Answer, Order, ToBroadcast};
 use mainstay_wire::command::{HookSaid, Progress, Reply, Step};
 use tracing::{debug, error, info, warn};
 
-use crate::listeners::Era;
+use crate::listeners::{Changes, Era};
 use crate::proposal::Accepted;
 use crate::settings::Planned;
 use crate::turn::Master;
@@ -41,6 +41,7 @@ pub(crate) struct Applying {
     confirm: Duration,
     /// What it listens on.
     pub(crate) planned: Vec<Planned>,
+    pub(crate) changes: Changes,
     /// The chain's question to us.
     question: Option<u64>,
     pub(crate) limits: WatchLimits,
@@ -117,6 +118,7 @@ impl Master {
             asker,
             begun,
             confirm,
+            changes: self.listeners.changes(&planned),
             planned,
             question: None,
             limits,
@@ -248,7 +250,10 @@ impl Master {
 
     fn make_current(&mut self) -> anyhow::Result<()> {
         let Some(generation) = self.applied_generation() else { return Ok(()) };
-        Generations::of(&self.settings.host.state).make_current(generation)?;
+        let generations = Generations::of(&self.settings.host.state);
+        generations.make_current(generation)?;
+        // What was made of the network for it stays.
+        generations.forget_connected()?;
         self.generation = generation;
         info!(%generation, "generation is current");
         self.settle_listeners()?;

@@ -53,6 +53,26 @@ pub(crate) enum Era {
     Next,
 }
 
+/// The addresses that an apply adds and removes, as the configuration has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+}
+
+impl Changes {
+    pub(crate) fn between(from: &[Planned], to: &[Planned]) -> Self {
+        let lacking = |some: &[Planned], others: &[Planned]| {
+            let is_there = |plan: &&Planned| {
+                others.iter().any(|one| one.listener.is_at_the_place_of(&plan.listener))
+            };
+            let lacking = some.iter().filter(|plan| !is_there(plan));
+            lacking.map(|plan| plan.listener.address.to_string()).collect()
+        };
+        Self { added: lacking(to, from), removed: lacking(from, to) }
+    }
+}
+
 /// From which listeners the master accepts now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepting {
@@ -138,6 +158,12 @@ impl Listeners {
     pub(crate) fn count_with(&self, planned: &[Planned]) -> usize {
         let new = planned.iter().filter(|plan| self.place_of(&plan.listener).is_none());
         self.all.len() + new.count()
+    }
+
+    /// What is listened on in a generation and not in the current one, and the other way round.
+    pub(crate) fn changes(&self, planned: &[Planned]) -> Changes {
+        let current: Vec<Planned> = self.all.iter().filter_map(|one| one.now.clone()).collect();
+        Changes::between(&current, planned)
     }
 
     fn place_of(&self, listener: &Configured) -> Option<usize> {

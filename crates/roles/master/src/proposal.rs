@@ -118,6 +118,10 @@ impl Master {
     fn may_begin(&self) -> anyhow::Result<()> {
         let is_free = self.applying.is_none() && self.proposal.is_none();
         anyhow::ensure!(is_free, "another apply is under way");
+        anyhow::ensure!(
+            !self.hook.as_ref().is_some_and(|hook| hook.is_for_another),
+            "the hook network undoes what an earlier apply has left"
+        );
         anyhow::ensure!(!self.phase.is_stopping(), "the gateway ends");
         anyhow::ensure!(
             self.broadcast.channel().is_some(),

@@ -12,7 +12,6 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mainstay_generations::Generations;
 use mainstay_ledger::Kept;
 use mainstay_message::Link;
 use mainstay_model::{Generation, Slot, Timestamp};
@@ -118,8 +117,6 @@ impl Master {
             None => None,
         };
         let generation = settings.generation;
-        // What an earlier master had begun and not brought into service came to nothing.
-        Generations::of(&settings.host.state).discard_staged()?;
         let path = settings.host.run.join("supervisor.sock");
         let broadcast = Link::searching(&settings.host.run.join("broadcast.sock"), now);
         let link = SupervisorLink::new(path, channel, settings.host.pair.hang_timeout / 4, now);
@@ -259,6 +256,9 @@ impl Master {
                     if self.lease.is_none() {
                         let planned = &self.settings.listeners;
                         self.listeners = Listeners::new(listeners, sockets, planned);
+                        // What an earlier master had begun and not brought into service came to
+                        // nothing.
+                        self.undo_what_was_left()?;
                         self.open()?;
                     } else {
                         // Another supervisor: it holds what it is told to.
@@ -330,6 +330,7 @@ impl Master {
     fn is_whole(&self) -> bool {
         let is_changing =
             self.applying.is_some() || self.proposal.is_some() || self.swapping.is_some();
+        let is_changing = is_changing || self.hook.is_some();
         !is_changing && Slot::ALL.iter().all(|&slot| self.health(slot) == Health::Ready)
     }
 

@@ -392,6 +392,89 @@ fn hooks_run_around_an_apply_and_can_refuse_it() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the hook for the network is told, and that it is undone whatever happens: the apply comes
+/// to nothing, or the master dies while the hook runs, while it proves, or while it is watched.
+#[test]
+fn what_was_made_of_the_network_is_undone_after_the_death_of_the_master_too() -> anyhow::Result<()>
+{
+    let origin = Origin::start()?;
+    let mut gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let (path, notes) = (gateway.path().to_owned(), gateway.path().join("notes"));
+    // It stops in the middle if the configuration says so, until it is killed.
+    let script = format!(
+        "echo ${{MAINSTAY_UNDO-do}} $MAINSTAY_GENERATION + $MAINSTAY_ADDED - $MAINSTAY_REMOVED \
+         >> {notes}; test -n \"$MAINSTAY_UNDO\" || ! grep -q stand-still $MAINSTAY_GATEWAY_TOML \
+         || {{ echo stands >> {notes}; sleep 1000; echo late >> {notes}; }}",
+        notes = notes.display()
+    );
+    let hook =
+        format!("\n[hooks]\nnetwork = {{ command = [\"/bin/sh\", \"-c\", '''{script}'''] }}\n");
+    let supervisor = gateway.terminate(Signal::TERM)?;
+    assert!(supervisor.ends_within(DEADLINE), "{}", gateway.log_tail());
+    let host = fs::read_to_string(path.join("host.toml"))?;
+    fs::write(path.join("host.toml"), host + &hook)?;
+    gateway.start_again()?;
+    let operator = administration::Operator::of(&gateway)?;
+
+    let took = || -> anyhow::Result<Vec<String>> {
+        Ok(fs::read_to_string(&notes)?.lines().map(str::to_owned).collect())
+    };
+    let (web, free) = (gateway.address("web"), "127.0.0.1:0");
+    let moved = |text: &str| text.replacen(&web.to_string(), free, 1);
+    let probe = "[apply]\nprobes = [{ service = \"web\", path = \"/status?code=503\" }]\n";
+    operator.write(|text| moved(text).replace("[apply]\n", probe))?;
+    let answer = operator.apply(&[])?;
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    let changes = format!("2 + {free} - {web}");
+    assert_eq!(took()?, [format!("do {changes}"), format!("1 {changes}")]);
+
+    for (number, (end, line)) in [
+        ("# stand-still\n", "hook is run hook=\"network\""),
+        ("", "active and standby exchanged"),
+        ("", "watching what serves now"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (start, before) = (gateway.log_bytes(), took()?.len());
+        operator.write(|text| moved(text) + end)?;
+        let answer = thread::scope(|scope| -> anyhow::Result<Answer> {
+            let apply = scope.spawn(|| operator.apply(&["--confirm", "10s"]));
+            wait::until(line, DEADLINE, || {
+                let stands = end.is_empty() || took().ok()?.last()? == "stands";
+                (gateway.log_from(start).contains(line) && stands).then_some(())
+            })?;
+            let master = gateway.kill(Process::Master, Signal::KILL)?;
+            gateway.wait_ready_without(&[master.pid()])?;
+            apply.join().expect("the apply does not panic")
+        })?;
+        assert_eq!(answer.code, Some(1), "{answer:?}");
+        wait::until("what was left to be undone", DEADLINE, || {
+            gateway.log_from(start).contains("what was left is undone").then_some(())
+        })?;
+        assert_eq!(operator.wait_of_one_mind()?, Generation::FIRST);
+        let changes = format!("{} + {free} - {web}", number + 3);
+        let mut wanted = vec![format!("do {changes}"), format!("1 {changes}")];
+        if !end.is_empty() {
+            wanted.insert(1, "stands".to_owned());
+        }
+        assert_eq!(took()?[before..], wanted, "{line}");
+        for link in ["staged", "connected"] {
+            let link = path.join("state/generations").join(link);
+            assert!(fs::symlink_metadata(&link).is_err(), "{}", link.display());
+        }
+    }
+    // What is in service is not undone by the next master.
+    let before = took()?.len();
+    operator.write(moved)?;
+    let answer = operator.apply(&[])?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    let master = gateway.kill(Process::Master, Signal::KILL)?;
+    gateway.wait_ready_without(&[master.pid()])?;
+    assert_eq!(took()?.len(), before + 1);
+    Ok(())
+}
+
 /// A configuration proves itself by the requests that it names, before it serves anybody.
 #[test]
 fn a_generation_that_does_not_answer_its_probes_never_serves() -> anyhow::Result<()> {
