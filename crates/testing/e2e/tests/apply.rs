@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -392,13 +393,9 @@ fn hooks_run_around_an_apply_and_can_refuse_it() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the hook for the network is told, and that it is undone whatever happens: the apply comes
-/// to nothing, or the master dies while the hook runs, while it proves, or while it is watched.
-#[test]
-fn what_was_made_of_the_network_is_undone_after_the_death_of_the_master_too() -> anyhow::Result<()>
-{
-    let origin = Origin::start()?;
-    let mut gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+/// Has the gateway started again with a hook for the network, which writes down what it is told;
+/// returns where.
+fn hook_into_the_network(gateway: &mut Gateway) -> anyhow::Result<PathBuf> {
     let (path, notes) = (gateway.path().to_owned(), gateway.path().join("notes"));
     // It stops in the middle if the configuration says so, until it is killed.
     let script = format!(
@@ -414,6 +411,17 @@ fn what_was_made_of_the_network_is_undone_after_the_death_of_the_master_too() ->
     let host = fs::read_to_string(path.join("host.toml"))?;
     fs::write(path.join("host.toml"), host + &hook)?;
     gateway.start_again()?;
+    Ok(notes)
+}
+
+/// What the hook for the network is told, and that it is undone whatever happens: the apply comes
+/// to nothing, or the master dies while the hook runs, while it proves, or while it is watched.
+#[test]
+fn what_was_made_of_the_network_is_undone_after_the_death_of_the_master_too() -> anyhow::Result<()>
+{
+    let origin = Origin::start()?;
+    let mut gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let notes = hook_into_the_network(&mut gateway)?;
     let operator = administration::Operator::of(&gateway)?;
 
     let took = || -> anyhow::Result<Vec<String>> {
@@ -460,7 +468,7 @@ fn what_was_made_of_the_network_is_undone_after_the_death_of_the_master_too() ->
         }
         assert_eq!(took()?[before..], wanted, "{line}");
         for link in ["staged", "connected"] {
-            let link = path.join("state/generations").join(link);
+            let link = gateway.path().join("state/generations").join(link);
             assert!(fs::symlink_metadata(&link).is_err(), "{}", link.display());
         }
     }

@@ -26,7 +26,8 @@ fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
         .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
         .collect::<std::io::Result<_>>()?;
     let addresses = bound.iter().map(TcpListener::local_addr);
-    Ok(addresses.collect::<std::io::Result<Vec<_>>>()?.try_into().unwrap())
+    let addresses = addresses.collect::<std::io::Result<Vec<_>>>()?;
+    Ok(addresses.try_into().expect("as many as were bound"))
 }
 
 /// The text with other listeners of the service `web`, each as its table says.
@@ -62,7 +63,7 @@ fn listening() -> anyhow::Result<BTreeMap<u16, u64>> {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let &[_, local, _, state, _, _, _, _, _, inode, ..] = &words[..] else { continue };
         if state == LISTEN {
-            let (_, port) = local.split_once(':').unwrap();
+            let (_, port) = local.split_once(':').context("an address has a port")?;
             found.insert(u16::from_str_radix(port, 16)?, inode.parse()?);
         }
     }
@@ -226,7 +227,7 @@ fn apply_and_kill(operator: &Operator<'_>, victim: Victim, line: &str) -> anyhow
             (log.contains(line) || log.contains("applied")).then_some(())
         })
         .and_then(|()| wait::until("a victim", DEADLINE, || victim.kill(gateway)));
-        (applying.join().unwrap(), killed)
+        (applying.join().expect("an operator does not panic"), killed)
     });
     let (answer, killed) = (answer?, killed?);
     gateway.wait_ready_without(&[killed])?;
