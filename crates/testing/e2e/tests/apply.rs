@@ -456,7 +456,7 @@ fn what_was_made_of_the_network_is_undone_after_the_death_of_the_master_too() ->
             gateway.wait_ready_without(&[master.pid()])?;
             apply.join().expect("the apply does not panic")
         })?;
-        assert_eq!(answer.code, Some(1), "{answer:?}");
+        assert!(matches!(answer.code, Some(1 | 3)), "{answer:?}");
         wait::until("what was left to be undone", DEADLINE, || {
             gateway.log_from(start).contains("what was left is undone").then_some(())
         })?;
