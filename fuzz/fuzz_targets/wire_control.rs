@@ -8,16 +8,25 @@ use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::Message as _;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Some(ToProcess::Welcome { listeners, generation }) = survives_the_wire(bytes) {
-        let descriptors = listeners.len();
-        assert_eq!(ToProcess::Welcome { listeners, generation }.descriptors(), descriptors);
+    if let Some(message) = survives_the_wire::<ToProcess>(bytes) {
+        match &message {
+            ToProcess::Welcome { listeners, .. } | ToProcess::Listening { listeners, .. } => {
+                assert_eq!(message.descriptors(), listeners.len());
+            }
+            ToProcess::NotListening { .. }
+            | ToProcess::Processes { .. }
+            | ToProcess::Stop { .. } => assert_eq!(message.descriptors(), 0),
+        }
     }
     if let Some(message) = survives_the_wire::<ToSupervisor>(bytes) {
         match &message {
-            ToSupervisor::Hello { listeners, .. } => {
+            ToSupervisor::Hello { listeners, .. } | ToSupervisor::Settled { listeners } => {
                 assert_eq!(message.descriptors(), listeners.len());
             }
-            ToSupervisor::Alive => assert_eq!(message.descriptors(), 0),
+            ToSupervisor::Upgrade => assert_eq!(message.descriptors(), 1),
+            ToSupervisor::Alive | ToSupervisor::Pair { .. } | ToSupervisor::Listen { .. } => {
+                assert_eq!(message.descriptors(), 0);
+            }
         }
     }
 });

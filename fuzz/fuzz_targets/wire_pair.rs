@@ -10,7 +10,9 @@ use mainstay_wire::pair::{ToMaster, ToWorker};
 fuzz_target!(|bytes: &[u8]| {
     if let Some(message) = survives_the_wire::<ToWorker>(bytes) {
         match &message {
-            ToWorker::Welcome { listeners } => assert_eq!(message.descriptors(), listeners.len()),
+            ToWorker::Welcome { listeners, .. } | ToWorker::Listeners { listeners, .. } => {
+                assert_eq!(message.descriptors(), listeners.len());
+            }
             ToWorker::Serve | ToWorker::Revoke | ToWorker::HandOver | ToWorker::Stop { .. } => {
                 assert_eq!(message.descriptors(), 0);
             }
@@ -21,7 +23,11 @@ fuzz_target!(|bytes: &[u8]| {
             ToMaster::Hello { threads, .. } => {
                 assert_eq!(message.descriptors(), 2 + usize::from(*threads));
             }
-            ToMaster::Ready | ToMaster::Revoked | ToMaster::Adopted(_) | ToMaster::Leaving => {
+            ToMaster::Ready
+            | ToMaster::Revoked
+            | ToMaster::Outgrown
+            | ToMaster::Adopted(_)
+            | ToMaster::Leaving => {
                 assert_eq!(message.descriptors(), 0);
             }
         }
