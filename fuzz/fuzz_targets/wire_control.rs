@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Some(message) = survives_the_wire::<ToSupervisor>(bytes) {
         match &message {
-            ToSupervisor::Hello { listeners, .. } | ToSupervisor::Settled { listeners } => {
+            ToSupervisor::Hello { listeners, .. } | ToSupervisor::Settled { listeners, .. } => {
                 assert_eq!(message.descriptors(), listeners.len());
             }
             ToSupervisor::Upgrade => assert_eq!(message.descriptors(), 1),

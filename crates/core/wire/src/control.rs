@@ -57,8 +57,9 @@ pub enum ToSupervisor {
     /// nobody does so far. What is bound already stays.
     Listen { generation: Generation },
     /// From the master: an apply is over, or this is a new supervisor. What is current is read
-    /// from the disk; carries a socket for each of its listeners. All others are closed.
-    Settled { listeners: Vec<String> },
+    /// from the disk, and so is what is `next`, if that has been opened for already; carries a socket
+    /// for each of their listeners. All others are closed.
+    Settled { listeners: Vec<String>, next: Option<Generation> },
     /// From an operator, as the first message: become this program, and have every other process
     /// become it. Carries the program. What comes back is in [`crate::upgrade`].
     Upgrade,
@@ -76,7 +77,7 @@ impl Message for ToProcess {
 impl Message for ToSupervisor {
     fn descriptors(&self) -> usize {
         match self {
-            Self::Hello { listeners, .. } | Self::Settled { listeners } => listeners.len(),
+            Self::Hello { listeners, .. } | Self::Settled { listeners, .. } => listeners.len(),
             Self::Upgrade => 1,
             Self::Alive | Self::Pair { .. } | Self::Listen { .. } => 0,
         }

@@ -36,6 +36,17 @@ pub struct Listener {
     /// As the master calls it when it hands connections over.
     pub id: ListenerId,
     pub name: String,
+    pub standing: Standing,
+}
+
+/// Which generation has a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    Current,
+    /// Only the one that is on its way into service: who serves the current one does not accept
+    /// there, even if it knew that address once.
+    Next,
 }
 
 /// Worker to master.

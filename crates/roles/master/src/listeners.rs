@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use mainstay_config::listeners::{Accept, Address, Listener as Configured};
 use mainstay_model::ListenerId;
 use mainstay_os::{Interest, Poller, close_listener};
-use mainstay_wire::pair;
+use mainstay_wire::pair::{self, Standing};
 use tracing::warn;
 
 use crate::settings::{Planned, Refusal};
@@ -221,21 +221,27 @@ impl Listeners {
         go
     }
 
+    /// Whether some are open that only the next generation has.
+    pub(crate) fn are_of_two(&self) -> bool {
+        self.all.iter().any(|listener| listener.now.is_none())
+    }
+
     /// The names and the sockets of all that are open.
     pub(crate) fn all(&self) -> (Vec<String>, Vec<BorrowedFd<'_>>) {
         let named = |one: &'_ Listener| one.name().to_owned();
         self.all.iter().map(|one| (named(one), one.socket.as_fd())).unzip()
     }
 
-    /// Those of the current generation.
-    pub(crate) fn current(&self) -> (Vec<String>, Vec<BorrowedFd<'_>>) {
-        let current = self.all.iter().filter(|listener| listener.now.is_some());
-        current.map(|one| (one.name().to_owned(), one.socket.as_fd())).unzip()
-    }
-
     /// As a worker is told of them.
     pub(crate) fn for_worker(&self) -> Vec<pair::Listener> {
-        let listener = |one: &Listener| pair::Listener { id: one.id, name: one.name().to_owned() };
+        let listener = |one: &Listener| pair::Listener {
+            id: one.id,
+            name: one.name().to_owned(),
+            standing: match one.now {
+                Some(_) => Standing::Current,
+                None => Standing::Next,
+            },
+        };
         self.all.iter().map(listener).collect()
     }
 
@@ -338,10 +344,13 @@ mod tests {
     #[test]
     fn at_the_end_there_are_those_of_one_generation() {
         let (mut listeners, id) = in_the_middle();
-        assert_eq!(listeners.current().0, ["kept", "removed"]);
+        assert_eq!(listeners.all().0, ["kept", "removed", "added"]);
+        let standings: Vec<Standing> =
+            listeners.for_worker().into_iter().map(|one| one.standing).collect();
+        assert_eq!(standings, [Standing::Current, Standing::Current, Standing::Next]);
         let closed = listeners.settle();
         assert_eq!(closed.iter().map(Listener::name).collect::<Vec<_>>(), ["removed"]);
-        let (names, sockets) = listeners.current();
+        let (names, sockets) = listeners.all();
         assert_eq!(names, ["renamed", "added"]);
         assert_eq!(cookie(sockets[0]).unwrap(), id, "the same address has the same socket");
 

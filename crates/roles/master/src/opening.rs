@@ -53,8 +53,13 @@ impl Master {
                     && applying.apply.part() == ApplyPart::Opening =>
             {
                 self.listeners.plan(&applying.planned, sockets);
+                let are_all_there = !self.listeners.lack(&applying.planned);
                 self.tell_workers_listeners()?;
-                self.step_apply(ApplyEvent::Opened)
+                self.step_apply(if are_all_there {
+                    ApplyEvent::Opened
+                } else {
+                    ApplyEvent::NotOpened
+                })
             }
             // It came too late: the supervisor was told what is current since.
             Some(_) | None => Ok(()),
@@ -121,8 +126,9 @@ impl Master {
 
     /// The supervisor holds what is current, and what an apply waits for is asked for again.
     pub(crate) fn tell_supervisor_listeners(&mut self) {
-        let (listeners, sockets) = self.listeners.current();
-        self.link.tell(&ToSupervisor::Settled { listeners }, &sockets);
+        let (listeners, sockets) = self.listeners.all();
+        let next = self.applied_generation().filter(|_| self.listeners.are_of_two());
+        self.link.tell(&ToSupervisor::Settled { listeners, next }, &sockets);
         self.ask_to_listen();
     }
 

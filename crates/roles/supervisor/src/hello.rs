@@ -72,8 +72,8 @@ impl Supervisor {
             ToSupervisor::Listen { generation } if process == Process::Master => {
                 self.listen_for(generation);
             }
-            ToSupervisor::Settled { listeners } if process == Process::Master => {
-                self.settle_listeners(listeners.into_iter().zip(descriptors));
+            ToSupervisor::Settled { listeners, next } if process == Process::Master => {
+                self.settle_listeners(next, listeners.into_iter().zip(descriptors));
             }
             ToSupervisor::Listen { .. } | ToSupervisor::Settled { .. } => {
                 warn!(%process, "process speaks of listeners, which are the master's to speak of");
@@ -120,7 +120,7 @@ impl Supervisor {
     fn welcome(&mut self, process: Process) {
         if process == Process::Master {
             // It may have ended in the middle of an apply.
-            self.settle_listeners(std::iter::empty());
+            self.settle_listeners(None, std::iter::empty());
         }
         let (names, sockets) = match process {
             Process::Master => self.listeners.all(),

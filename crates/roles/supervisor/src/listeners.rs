@@ -60,7 +60,8 @@ impl Listeners {
     /// Takes a socket that another process held under this name, if it is what is configured now
     /// and still missing; else closes it.
     pub(crate) fn offer(&mut self, name: &str, socket: OwnedFd) {
-        let mut missing = self.places.iter_mut().filter(|place| place.socket.is_none());
+        let all = self.places.iter_mut().chain(&mut self.beside);
+        let mut missing = all.filter(|place| place.socket.is_none());
         let found =
             missing.find_map(|place| match is_as_configured(name, &socket, &place.listener) {
                 Ok(true) => Some(place),
@@ -76,8 +77,9 @@ impl Listeners {
         }
     }
 
-    /// Binds those that are still missing.
+    /// Binds those of the current generation that are still missing.
     pub(crate) fn bind_missing(&mut self) -> Result<(), BindError> {
+        self.beside.retain(|place| place.socket.is_some());
         for place in self.places.iter_mut().filter(|place| place.socket.is_none()) {
             place.socket = Some(open(&place.listener, bind)?);
         }
@@ -123,18 +125,21 @@ impl Listeners {
         }
     }
 
-    /// From here on the listeners are these: keeps what there is for them, closes the rest.
-    pub(crate) fn settle(&mut self, current: &[Listener]) {
+    /// From here on the listeners are these: keeps what there is for them, closes the rest. Those
+    /// of `next` are beside them.
+    pub(crate) fn settle(&mut self, current: &[Listener], next: &[Listener]) {
         let mut had: Vec<Place> = self.places.drain(..).chain(self.beside.drain(..)).collect();
-        self.places = current
-            .iter()
-            .map(|listener| {
-                let is_it = |place: &Place| place.listener.is_at_the_place_of(listener);
-                let kept = had.iter().position(is_it).map(|at| had.swap_remove(at));
-                Place::new(listener, kept)
-            })
-            .collect();
-        for place in had {
+        let mut place = |listener: &Listener| {
+            let is_it = |place: &Place| {
+                place.socket.is_some() && place.listener.is_at_the_place_of(listener)
+            };
+            let kept = had.iter().position(is_it).map(|at| had.swap_remove(at));
+            Place::new(listener, kept)
+        };
+        let is_new = |one: &&Listener| !current.iter().any(|other| other.is_at_the_place_of(one));
+        self.places = current.iter().map(&mut place).collect();
+        self.beside = next.iter().filter(is_new).map(&mut place).collect();
+        for place in had.iter().filter(|place| place.socket.is_some()) {
             info!(listener = place.listener.name, address = %endpoint(&place.listener), "listener closed");
             place.remove_name();
         }
@@ -183,9 +188,9 @@ impl Place {
         Self { listener: listener.clone(), socket: kept.and_then(|place| place.socket) }
     }
 
-    /// Removes the name of a Unix socket.
+    /// Removes the name of a Unix socket, if it is ours.
     fn remove_name(&self) {
-        let Address::Unix(path) = &self.listener.address else { return };
+        let (Address::Unix(path), Some(_)) = (&self.listener.address, &self.socket) else { return };
         if let Err(error) = remove_if_there(path) {
             warn!(listener = self.listener.name, %error, "cannot remove a socket");
         }
@@ -268,10 +273,11 @@ mod tests {
         let mut listeners = Listeners::new(&first);
         listeners.bind_missing().unwrap();
         for outcome in [&first, &second] {
+            listeners.settle(&first, &[]);
             let (opened, sockets) = listeners.open_beside(&second).unwrap();
             assert_eq!((opened, sockets.len()), (vec!["renamed".into(), "b".into()], 2));
             assert!(is_there("one") && is_there("two") && is_there("three"));
-            listeners.settle(outcome);
+            listeners.settle(outcome, &[]);
             assert!(listeners.is_complete());
             assert!(is_there("one"), "it was kept");
             assert_eq!((is_there("two"), is_there("three")), {
@@ -279,6 +285,30 @@ mod tests {
                 (is_first, !is_first)
             });
         }
+    }
+
+    #[test]
+    fn a_new_supervisor_is_given_what_is_next_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (
+            names(dir.path(), &[("a", "one")]),
+            names(dir.path(), &[("a", "two"), ("b", "three")]),
+        );
+        let mut former = Listeners::new(&first);
+        former.bind_missing().unwrap();
+        let (_, sockets) = former.open_beside(&second).unwrap();
+        let copy = sockets[0].try_clone_to_owned().unwrap();
+
+        let mut listeners = Listeners::new(&first);
+        listeners.bind_missing().unwrap();
+        listeners.settle(&first, &second);
+        listeners.offer("a", copy);
+        listeners.bind_missing().unwrap();
+        assert_eq!(listeners.beside.len(), 1, "what nobody has is not next");
+        listeners.settle(&second, &[]);
+        assert!(!listeners.is_complete());
+        assert!(dir.path().join("two").exists() && !dir.path().join("one").exists());
+        assert!(dir.path().join("three").exists(), "it is another's");
     }
 
     #[test]

@@ -43,9 +43,13 @@ impl Supervisor {
         }
     }
 
-    /// Holds the sockets of what is current and no others. `offered` are the master's, for those
-    /// that this process has not.
-    pub(crate) fn settle_listeners(&mut self, offered: impl Iterator<Item = (String, OwnedFd)>) {
+    /// Holds the sockets of what is current, and of what is next, and no others. `offered` are the
+    /// master's, for those that this process has not.
+    pub(crate) fn settle_listeners(
+        &mut self,
+        next: Option<Generation>,
+        offered: impl Iterator<Item = (String, OwnedFd)>,
+    ) {
         let Current { generation, listeners } = match read_again(&self.settings.host) {
             Ok(current) => current,
             Err(error) => {
@@ -57,7 +61,12 @@ impl Supervisor {
             info!(from = %self.generation, to = %generation, "another generation is current");
         }
         self.generation = generation;
-        self.listeners.settle(&listeners);
+        let next = next.map(|next| read_listeners(&self.settings.host, next));
+        let beside = next.transpose().unwrap_or_else(|error| {
+            warn!(error = %Chain(error.as_ref()), "cannot tell what is next");
+            None
+        });
+        self.listeners.settle(&listeners, &beside.unwrap_or_default());
         for (name, socket) in offered {
             self.listeners.offer(&name, socket);
         }

@@ -12,7 +12,6 @@ use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{info, warn};
 
 use crate::control::{Control, Course, Ending, SEND_LIMIT, token};
-use crate::listeners::known;
 use crate::probes::Probing;
 
 /// Records of two configurations are here.
@@ -129,8 +128,7 @@ impl Control {
                 let rest = &mut self.rest;
                 rest.loading = Some(Loading { lanes, number, purpose });
                 self.kept.serve_by(NO_CONFIGURATION);
-                let settings = &rest.settings.proxy;
-                let listeners = known(&rest.listeners, settings);
+                let (settings, listeners) = (&rest.settings.proxy, rest.known_listeners());
                 return rest
                     .lanes
                     .tell_each(logs.into_iter().map(|log| {

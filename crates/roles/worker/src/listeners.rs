@@ -10,11 +10,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use mainstay_model::Generation;
 use mainstay_os::{Endpoint, cookie, local_endpoint};
-use mainstay_proxy::{Command, Listening, Settings};
-use mainstay_wire::pair::{Listener, ToMaster};
+use mainstay_proxy::{Command, Listening};
+use mainstay_wire::pair::{Listener, Standing, ToMaster};
 use tracing::info;
 
-use crate::control::{Control, Course, Ending, Leaving};
+use crate::control::{Control, Course, Ending, Leaving, Rest};
 
 /// A listening socket, as this process holds it.
 #[derive(Debug)]
@@ -24,13 +24,15 @@ pub(crate) struct Held {
     /// The kernel's number of the socket, which every copy has.
     id: u64,
     endpoint: Option<Endpoint>,
+    standing: Standing,
 }
 
 impl Held {
-    fn new(name: String, socket: OwnedFd) -> anyhow::Result<Self> {
+    fn new(listener: Listener, socket: OwnedFd) -> anyhow::Result<Self> {
+        let Listener { name, standing, .. } = listener;
         let id = cookie(&socket).context("cannot examine a listener")?;
         let endpoint = local_endpoint(&socket).context("cannot examine a listener")?;
-        Ok(Self { name, socket: Arc::new(socket), id, endpoint })
+        Ok(Self { name, socket: Arc::new(socket), id, endpoint, standing })
     }
 }
 
@@ -39,14 +41,22 @@ pub(crate) fn for_supervisor(held: &[Held]) -> (Vec<String>, Vec<std::os::fd::Bo
     held.iter().map(|held| (held.name.clone(), held.socket.as_fd())).unzip()
 }
 
-/// Those that a configuration knows.
-pub(crate) fn known(held: &[Held], settings: &Settings) -> Vec<Listening> {
-    let known = held.iter().filter_map(|held| {
-        let endpoint = held.endpoint.clone()?;
-        let (id, lease) = settings.place_of(&held.name, &endpoint)?;
-        Some(Listening { id, socket: Arc::clone(&held.socket), endpoint, lease })
-    });
-    known.collect()
+impl Rest {
+    /// Those that its configuration knows. Who serves what is current knows nothing of what only
+    /// the next generation has, though an address may be among those that it had once.
+    pub(crate) fn known_listeners(&self) -> Vec<Listening> {
+        let serves_current = self.current == Some(self.settings.generation);
+        let held = self.listeners.iter().filter(|held| match held.standing {
+            Standing::Current => true,
+            Standing::Next => !serves_current,
+        });
+        let known = held.filter_map(|held| {
+            let endpoint = held.endpoint.clone()?;
+            let (id, lease) = self.settings.proxy.place_of(&held.name, &endpoint)?;
+            Some(Listening { id, socket: Arc::clone(&held.socket), endpoint, lease })
+        });
+        known.collect()
+    }
 }
 
 impl Control {
@@ -59,8 +69,8 @@ impl Control {
     ) -> anyhow::Result<()> {
         let rest = &mut self.rest;
         let mut before = std::mem::take(&mut rest.listeners);
-        for (Listener { name, .. }, socket) in listeners.into_iter().zip(sockets) {
-            let held = Held::new(name, socket)?;
+        for (listener, socket) in listeners.into_iter().zip(sockets) {
+            let held = Held::new(listener, socket)?;
             // The copy that is here is the one that lanes have.
             let same = before.iter().position(|one| one.id == held.id);
             let socket = same.map(|at| before.swap_remove(at).socket);
@@ -70,8 +80,8 @@ impl Control {
             info!(listener = gone.name, "listener closed");
         }
         let ended: Vec<_> = before.into_iter().map(|gone| gone.socket).collect();
-        let listeners = known(&rest.listeners, &rest.settings.proxy);
         rest.current = Some(current);
+        let listeners = rest.known_listeners();
         rest.lanes
             .tell_all(|| Command::Listeners { listeners: listeners.clone(), ended: ended.clone() })
     }

@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Context as _;
 use mainstay_e2e::administration::Operator;
 use mainstay_e2e::cli::Answer;
-use mainstay_e2e::client::Client;
+use mainstay_e2e::client::{Client, request};
 use mainstay_e2e::gateway::{Accept, DEADLINE, Gateway, Setup};
 use mainstay_e2e::luck::Luck;
 use mainstay_e2e::traffic::{Plan, Traffic};
@@ -359,6 +359,35 @@ fn whoever_came_to_a_listener_that_goes_is_served() -> anyhow::Result<()> {
         assert!(!path.exists());
     }
     Ok(())
+}
+
+/// An address that was listened on before the current generation is new to the next one: nobody
+/// is served there by the current one, which has known it.
+#[test]
+fn an_address_of_old_is_as_new_as_any() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let operator = Operator::of(&gateway)?;
+    let [address] = free_addresses()?;
+    apply_well(&operator, &[("extra", &at(address))])?;
+    apply_well(&operator, &[])?;
+    // It comes back, and waits for a probe to be answered.
+    let probes = "[apply]\nprobes = [{ service = \"web\", path = \"/hold?key=k\" }]\n";
+    operator.write(|text| with(text, &[("extra", &at(address))]).replace("[apply]\n", probes))?;
+    thread::scope(|scope| -> anyhow::Result<()> {
+        let applying = scope.spawn(|| operator.apply(&["--confirm", "1s"]));
+        origin.wait_held("k", 1)?;
+        let mut early = Client::connect(address)?;
+        early.send(&request("GET", "/echo", &[]))?;
+        let status = gateway.wait_for("a status", |_| true)?;
+        let open: u64 = status.processes.iter().map(|process| process.connections).sum();
+        assert_eq!(open, 1, "the probe's, and nobody else's");
+        origin.release("k");
+        assert_eq!(early.response("GET")?.head.status, 200, "after the swap");
+        let answer = applying.join().expect("an operator does not panic")?;
+        anyhow::ensure!(answer.code == Some(0), "{answer:?}\n{}", gateway.log_tail());
+        Ok(())
+    })
 }
 
 /// A new listener that came with a generation that hurts is closed again, and the old ones stay.
