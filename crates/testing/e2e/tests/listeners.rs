@@ -191,6 +191,8 @@ fn a_listener_that_cannot_be_opened_refuses_the_apply_and_nothing_has_changed() 
 enum Victim {
     Supervisor,
     Master,
+    /// Both at once: nobody is left who knows what was under way.
+    SupervisorAndMaster,
     Active,
     Standby,
 }
@@ -201,17 +203,22 @@ const INSTANTS: [&str; 4] =
     ["apply begins", "listening", "watching what serves now", "generation is current"];
 
 impl Victim {
-    fn kill(self, gateway: &Gateway) -> Option<u32> {
+    fn kill(self, gateway: &Gateway) -> Option<Vec<u32>> {
         let active = || gateway.status().and_then(|status| status.active);
-        let process = match self {
-            Self::Supervisor => Process::Supervisor,
-            Self::Master => Process::Master,
-            Self::Active => Process::Worker(active()?),
-            Self::Standby => Process::Worker(active()?.other()),
+        let victims = match self {
+            Self::Supervisor => vec![Process::Supervisor],
+            Self::Master => vec![Process::Master],
+            Self::SupervisorAndMaster => vec![Process::Supervisor, Process::Master],
+            Self::Active => vec![Process::Worker(active()?)],
+            Self::Standby => vec![Process::Worker(active()?.other())],
         };
-        let process = gateway.process(process).ok()?;
-        process.signal(Signal::KILL).ok()?;
-        Some(process.pid())
+        let victims = victims.into_iter().map(|process| gateway.process(process).ok());
+        let victims: Vec<_> = victims.collect::<Option<_>>()?;
+        let kill = |victim: &mainstay_e2e::children::Process| {
+            victim.signal(Signal::KILL).ok()?;
+            Some(victim.pid())
+        };
+        victims.iter().map(kill).collect()
     }
 }
 
@@ -230,7 +237,7 @@ fn apply_and_kill(operator: &Operator<'_>, victim: Victim, line: &str) -> anyhow
         (applying.join().expect("an operator does not panic"), killed)
     });
     let (answer, killed) = (answer?, killed?);
-    gateway.wait_ready_without(&[killed])?;
+    gateway.wait_ready_without(&killed)?;
     let before = answer.out.contains("in service");
     anyhow::ensure!(before == (answer.code == Some(0)), "{answer:?}");
     Ok(())
@@ -270,7 +277,8 @@ fn whoever_dies(victim: Victim) -> anyhow::Result<()> {
                     let is_open = listening.contains_key(&address.port());
                     text.contains(&address.to_string()) == is_open
                 });
-                (tcp && text.contains(&by_path) == path.exists()).then_some(())
+                let unix = text.contains(&by_path) == UnixStream::connect(&path).is_ok();
+                (tcp && unix).then_some(())
             };
             wait::until("what is listened on to be what is current", DEADLINE, as_it_says)
                 .with_context(|| format!("{victim:?} at {line:?}\n{}", gateway.log_tail()))?;
@@ -296,6 +304,12 @@ fn a_supervisor_that_dies_leaves_the_listeners_of_one_generation() -> anyhow::Re
 #[test]
 fn a_master_that_dies_leaves_the_listeners_of_one_generation() -> anyhow::Result<()> {
     whoever_dies(Victim::Master)
+}
+
+#[test]
+fn a_supervisor_and_a_master_that_die_leave_the_listeners_of_one_generation() -> anyhow::Result<()>
+{
+    whoever_dies(Victim::SupervisorAndMaster)
 }
 
 #[test]
