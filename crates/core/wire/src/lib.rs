@@ -28,6 +28,7 @@ pub mod caller;
 pub mod command;
 pub mod control;
 pub mod estate;
+pub mod event;
 pub mod frame;
 pub mod lane;
 pub mod pair;
