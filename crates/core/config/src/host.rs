@@ -10,6 +10,7 @@ use mainstay_supervise::Restart;
 use toml::Spanned;
 
 use crate::address::UNIX_PATH_BYTES_MAX;
+use crate::alerts::{self, Alerts};
 use crate::entry::Entry;
 use crate::gateway;
 use crate::hooks;
@@ -20,7 +21,7 @@ pub use crate::scalar::Percent;
 use crate::section::Section;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 14] = [
+pub(crate) const KEYS: [&str; 15] = [
     "id",
     "state",
     "run",
@@ -33,6 +34,7 @@ pub(crate) const KEYS: [&str; 14] = [
     "pair",
     "restart",
     "upgrade",
+    "alerts",
     "metrics",
     "trial",
 ];
@@ -92,6 +94,7 @@ pub struct Host {
     pub pair: Pair,
     pub restart: Restart,
     pub upgrade: Upgrade,
+    pub alerts: Alerts,
     /// None: no metrics.
     pub metrics: Option<Metrics>,
     pub trial: Trial,
@@ -202,6 +205,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let pair = read_pair(&mut file);
     let restart = read_restart(&mut file);
     let upgrade = read_upgrade(&mut file);
+    let alerts = alerts::read(&mut file, &state);
     let metrics = read_metrics(&mut file);
     let trial = read_trial(&mut file);
     file.finish_file("gateway.toml", &gateway::KEYS);
@@ -218,6 +222,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         pair,
         restart,
         upgrade,
+        alerts,
         metrics,
         trial,
     })

@@ -38,6 +38,22 @@ fn every_default() {
             stable_after: Duration::from_secs(10),
         },
         upgrade: Upgrade { timeout: Duration::from_secs(30) },
+        alerts: Alerts {
+            log: Some(alerts::Log {
+                path: PathBuf::from("/var/lib/mainstay/events.log"),
+                bytes_max: 16 * 1024 * 1024,
+            }),
+            syslog: None,
+            webhook: None,
+            policy: mainstay_alert::Policy { repeat: Duration::from_mins(5) },
+            delivery: alerts::Delivery {
+                queue: 1000,
+                timeout: Duration::from_secs(5),
+                retry_min: Duration::from_millis(500),
+                retry_max: Duration::from_secs(30),
+                flush_timeout: Duration::from_secs(1),
+            },
+        },
         metrics: None,
         trial: Trial::default(),
     };
