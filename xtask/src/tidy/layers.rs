@@ -62,8 +62,9 @@ impl Place {
             // Beside each other: how a role talks to its processes, and to its commands.
             ["crates", "engine", "message" | "child"] => Self::Message,
             ["crates", "engine", "ledger"] => Self::Ledger,
-            // Beside the others, too: what is on the disk, and nothing of connections.
-            ["crates", "engine", "generations" | "store"] => Self::Store,
+            // Beside the others, too: what is on the disk or told to others, and nothing of
+            // connections.
+            ["crates", "engine", "generations" | "store" | "events"] => Self::Store,
             ["crates", "engine", "proxy"] => Self::Proxy,
             ["crates", "roles", _] => Self::Role,
             ["crates", "mainstay"] => Self::Binary,
