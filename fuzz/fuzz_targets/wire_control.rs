@@ -24,9 +24,11 @@ fuzz_target!(|bytes: &[u8]| {
                 assert_eq!(message.descriptors(), listeners.len());
             }
             ToSupervisor::Upgrade => assert_eq!(message.descriptors(), 1),
-            ToSupervisor::Alive | ToSupervisor::Pair { .. } | ToSupervisor::Listen { .. } => {
-                assert_eq!(message.descriptors(), 0);
-            }
+            ToSupervisor::Alive
+            | ToSupervisor::Pair { .. }
+            | ToSupervisor::Listen { .. }
+            | ToSupervisor::Event { .. }
+            | ToSupervisor::Alerts => assert_eq!(message.descriptors(), 0),
         }
     }
 });

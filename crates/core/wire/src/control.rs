@@ -8,6 +8,7 @@
 use mainstay_model::{Generation, Process, Slot};
 use serde::{Deserialize, Serialize};
 
+use crate::event::{Event, Tally};
 use crate::frame::Message;
 
 /// Supervisor to a process.
@@ -24,6 +25,10 @@ pub enum ToProcess {
     NotListening { generation: Generation, reason: String },
     /// Which processes run now; sent to the master after `Welcome` and at every change.
     Processes { processes: Vec<Running> },
+    /// The event of this number, and those before it, will not be forgotten.
+    Noted { number: u64 },
+    /// What happened so far, by kind; sent to the master when that has changed.
+    Tally { tally: Tally },
     /// Take nothing new, finish what is open within the limit, then exit.
     Stop { limit_ms: u64 },
 }
@@ -63,13 +68,23 @@ pub enum ToSupervisor {
     /// From an operator, as the first message: become this program, and have every other process
     /// become it. Carries the program. What comes back is in [`crate::upgrade`].
     Upgrade,
+    /// Something happened that an operator should hear of, at this time. Numbered from 1 by who
+    /// tells it, and told to the next supervisor again unless it was answered `Noted`.
+    Event { number: u64, unix_ms: u64, event: Event },
+    /// From an operator, as the first message: what stands, and what happened last? Answered
+    /// with an [`crate::event::Report`].
+    Alerts,
 }
 
 impl Message for ToProcess {
     fn descriptors(&self) -> usize {
         match self {
             Self::Welcome { listeners, .. } | Self::Listening { listeners, .. } => listeners.len(),
-            Self::NotListening { .. } | Self::Processes { .. } | Self::Stop { .. } => 0,
+            Self::NotListening { .. }
+            | Self::Processes { .. }
+            | Self::Noted { .. }
+            | Self::Tally { .. }
+            | Self::Stop { .. } => 0,
         }
     }
 }
@@ -79,7 +94,11 @@ impl Message for ToSupervisor {
         match self {
             Self::Hello { listeners, .. } | Self::Settled { listeners, .. } => listeners.len(),
             Self::Upgrade => 1,
-            Self::Alive | Self::Pair { .. } | Self::Listen { .. } => 0,
+            Self::Alive
+            | Self::Pair { .. }
+            | Self::Listen { .. }
+            | Self::Event { .. }
+            | Self::Alerts => 0,
         }
     }
 }

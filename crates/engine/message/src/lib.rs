@@ -6,7 +6,8 @@
 //!
 //! 1. A message comes with exactly the descriptors that belong to it, or is refused whole.
 //! 2. Whoever is lost is looked for until found ([`Link`]).
-//! 3. A line is read whole or not at all, and has a limit ([`Lines`]).
+//! 3. What a supervisor is told it has written down, or it is told again ([`News`]).
+//! 4. A line is read whole or not at all, and has a limit ([`Lines`]).
 //!
 //! # Not here
 //!
@@ -16,6 +17,7 @@
 
 mod lines;
 mod link;
+mod news;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -25,6 +27,7 @@ use mainstay_wire::frame::{FrameError, MESSAGE_BYTES_MAX, Message, decode, encod
 
 pub use lines::{Lines, LinesError};
 pub use link::Link;
+pub use news::News;
 
 /// Why a message was not sent or not received.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::answer::Plea;
 use crate::connection::{Connection, Gone, Link, Queued, Readiness, Standing};
-use crate::lane::Lane;
+use crate::lane::{Lane, Report};
 use crate::pool::{Owner, ServerId, Socket};
 use crate::token::Token;
 
@@ -142,6 +142,10 @@ impl Lane {
             client = &*connection.client_text,
             "a worker died of this connection, it is given up"
         );
+        self.report(Report::Suspected {
+            connection: mainstay_model::ConnectionId(connection.record.id),
+            client: connection.client_text.to_string(),
+        });
         connection.standing = Standing::Clear;
         self.drop_upstream(connection);
         if connection.record.exchange.phase == Phase::Waiting {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mainstay_adopt::Place;
 use mainstay_ledger::{Counter, Direction, LaneLedger, Left, Receipt};
-use mainstay_model::{ListenerId, Timestamp};
+use mainstay_model::{ConnectionId, ListenerId, Timestamp};
 use mainstay_os::{Channel, Event, Interest, Poller, Ready, now};
 use mainstay_wire::pair::Adopted;
 
@@ -79,6 +79,11 @@ pub enum Report {
     Adopted {
         ticket: u64,
         adopted: Adopted,
+    },
+    /// A worker died of this connection, which was given up here.
+    Suspected {
+        connection: ConnectionId,
+        client: String,
     },
     /// The thread is about to end; nothing is left to do in it.
     Ended,
@@ -343,7 +348,7 @@ impl Lane {
         }
     }
 
-    fn report(&self, report: Report) {
+    pub(crate) fn report(&self, report: Report) {
         // Without a control thread there is no process.
         if self.reports.send((self.index, report)).is_ok()
             && let Err(error) = self.report_raised.raise()

@@ -200,7 +200,9 @@ impl Broadcast {
                     ToProcess::Welcome { .. }
                     | ToProcess::Listening { .. }
                     | ToProcess::NotListening { .. }
-                    | ToProcess::Processes { .. },
+                    | ToProcess::Processes { .. }
+                    | ToProcess::Noted { .. }
+                    | ToProcess::Tally { .. },
                     _,
                 ))) => {}
                 Ok(None) => return,

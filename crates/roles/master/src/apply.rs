@@ -22,6 +22,7 @@ use mainstay_pair::{
 };
 use mainstay_wire::broadcast::{Answer, Order, ToBroadcast};
 use mainstay_wire::command::{HookSaid, Progress, Reply, Step};
+use mainstay_wire::event;
 use tracing::{debug, error, info, warn};
 
 use crate::listeners::{Changes, Era};
@@ -38,6 +39,8 @@ pub(crate) struct Applying {
     pub(crate) apply: Apply,
     asker: Asker,
     begun: Timestamp,
+    /// The generation that was in service then.
+    from: Generation,
     confirm: Duration,
     /// What it listens on.
     pub(crate) planned: Vec<Planned>,
@@ -117,6 +120,7 @@ impl Master {
             apply,
             asker,
             begun,
+            from: self.generation,
             confirm,
             changes: self.listeners.changes(&planned),
             planned,
@@ -288,15 +292,27 @@ impl Master {
         match reason {
             Ok(()) => {
                 info!(%generation, "applied");
+                self.link.note(if generation < applying.from {
+                    event::Event::RolledBack { generation }
+                } else {
+                    event::Event::Applied { generation }
+                });
                 self.tell_asker(&applying.asker, Reply::Applied { generation })
             }
             Err(reason) => {
                 Generations::of(&self.settings.host.state).discard_staged()?;
                 error!(%generation, reason, "apply undone");
-                let reply = match applying.reached {
-                    Reached::Nobody => Reply::Refused { reason },
-                    Reached::Clients => Reply::WentBack { generation: self.generation, reason },
+                let why = reason.clone();
+                let (reply, event) = match applying.reached {
+                    Reached::Nobody => {
+                        (Reply::Refused { reason }, event::Event::ApplyRefused { reason: why })
+                    }
+                    Reached::Clients => (
+                        Reply::WentBack { generation: self.generation, reason },
+                        event::Event::ApplyUndone { generation, reason: why },
+                    ),
                 };
+                self.link.note(event);
                 self.tell_asker(&applying.asker, reply)
             }
         }
@@ -304,6 +320,7 @@ impl Master {
 
     pub(crate) fn refuse(&mut self, asker: &Asker, reason: String) -> anyhow::Result<()> {
         warn!(reason, "apply refused");
+        self.link.note(event::Event::ApplyRefused { reason: reason.clone() });
         self.tell_asker(asker, Reply::Refused { reason })
     }
 

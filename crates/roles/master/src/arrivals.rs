@@ -9,6 +9,7 @@ use mainstay_message::{receive, send};
 use mainstay_model::{Chain, Slot, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Event as OsEvent, Pidfd, SharedFile, now};
 use mainstay_pair::{Event, Lease, Limits};
+use mainstay_wire::event;
 use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
 use tracing::{debug, info, warn};
@@ -216,6 +217,9 @@ impl Master {
                 %slot, from_pid, suspects,
                 "connections were being worked on when their process died by its own fault"
             );
+        }
+        if closed > 0 {
+            self.link.note(event::Event::ConnectionsLost { slot, from_pid, connections: closed });
         }
         self.tally.add(adopted);
     }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use mainstay_ledger::Counter;
 use mainstay_model::{Process, Slot};
 use mainstay_wire::command::{ProcessStatus, State, Status};
+use mainstay_wire::event;
 
 use crate::status::Tally;
 
@@ -20,6 +21,8 @@ pub(crate) struct Snapshot {
     pub(crate) tally: Tally,
     /// Connections that the master answered with 503.
     pub(crate) refused: u64,
+    /// As the supervisor said last.
+    pub(crate) events: event::Tally,
     pub(crate) workers: Vec<Metered>,
 }
 
@@ -134,6 +137,7 @@ pub(crate) fn render(snapshot: &Snapshot) -> String {
     let mut page = Page::of(&snapshot.gateway);
     processes(&mut page, &snapshot.status);
     gateway(&mut page, snapshot);
+    events(&mut page, &snapshot.events);
     for (name, kind, help, counters) in WORKER_METRICS {
         page.begin(name, kind, help);
         for worker in &snapshot.workers {
@@ -254,6 +258,26 @@ fn gateway(page: &mut Page, snapshot: &Snapshot) {
     }
 }
 
+fn events(page: &mut Page, events: &event::Tally) {
+    let name = "mainstay_events_total";
+    page.begin(name, Kind::Counter, "What happened since the supervisor was started.");
+    for (kind, count) in &events.events {
+        page.sample(name, &format!("event=\"{}\"", kind.name()), *count);
+    }
+    let help = "Alerts that stand.";
+    page.single("mainstay_alerts_standing", Kind::Gauge, help, events.standing);
+    let name = "mainstay_event_deliveries_total";
+    page.begin(name, Kind::Counter, "Events that were sent on, by what came of it.");
+    for tally in &events.outlets {
+        let results =
+            [("delivered", tally.delivered), ("failed", tally.failed), ("dropped", tally.dropped)];
+        for (result, count) in results {
+            let labels = format!("outlet=\"{}\",result=\"{result}\"", tally.outlet);
+            page.sample(name, &labels, count);
+        }
+    }
+}
+
 impl Metered {
     fn count(&self, counter: Counter) -> u64 {
         self.counts.iter().find(|(of, _)| *of == counter).map_or(0, |(_, count)| *count)
@@ -333,6 +357,16 @@ mod tests {
             },
             tally: Tally { failovers: 1, ..Tally::default() },
             refused: 0,
+            events: event::Tally {
+                events: [(event::Kind::FailedOver, 3)].into(),
+                standing: 1,
+                outlets: vec![event::OutletTally {
+                    outlet: "webhook".to_owned(),
+                    delivered: 4,
+                    failed: 2,
+                    dropped: 0,
+                }],
+            },
             workers: vec![Metered { slot: Slot::Two, counts: vec![(Counter::Responses2xx, 9)] }],
         }
     }
@@ -348,6 +382,9 @@ mod tests {
             "mainstay_up{gateway=\"edge-1\",process=\"worker one\",index=\"1\"} 0",
             "mainstay_up{gateway=\"edge-1\",process=\"supervisor\"} 1",
             "mainstay_failovers_total{gateway=\"edge-1\"} 1",
+            "mainstay_events_total{gateway=\"edge-1\",event=\"failed_over\"} 3",
+            "mainstay_alerts_standing{gateway=\"edge-1\"} 1",
+            "mainstay_event_deliveries_total{gateway=\"edge-1\",outlet=\"webhook\",result=\"failed\"} 2",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in:\n{page}");
         }

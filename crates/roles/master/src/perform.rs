@@ -2,9 +2,10 @@
 
 use anyhow::Context as _;
 use mainstay_message::{MessageError, send};
-use mainstay_model::{Chain, Slot};
+use mainstay_model::{Chain, Process, Slot};
 use mainstay_os::{ChannelError, now};
 use mainstay_pair::{ApplyEvent, Effect, Event, Health, Lease, Report};
+use mainstay_wire::event;
 use mainstay_wire::pair::ToWorker;
 use tracing::{error, info, warn};
 
@@ -33,8 +34,11 @@ impl Master {
                 Effect::Revoke(slot) => self.tell(slot, &ToWorker::Revoke)?,
                 Effect::Kill { slot, cause } => {
                     let Some(worker) = self.workers.get(slot) else { continue };
-                    warn!(%slot, pid = worker.pid, %cause, "worker is killed");
+                    let pid = worker.pid;
+                    warn!(%slot, pid, %cause, "worker is killed");
                     worker.pidfd.kill().context("cannot kill a worker")?;
+                    let (process, reason) = (Process::Worker(slot), cause.to_string());
+                    self.link.note(event::Event::ProcessHung { process, pid, reason });
                 }
                 // Where connections go is asked of the lease for each batch, so these two are
                 // known already when the next one comes.
@@ -75,6 +79,14 @@ impl Master {
     }
 
     fn report(&mut self, report: Report) {
+        self.link.note(match report {
+            Report::Learned(slot) | Report::Recovered(slot) => event::Event::WorkerServes { slot },
+            Report::FailedOver { from, to } => event::Event::FailedOver { from, to },
+            Report::Swapped { from, to } => event::Event::Swapped { from, to },
+            Report::SwapRefused => event::Event::SwapRefused,
+            Report::NobodyReady => event::Event::NoWorkerReady,
+            Report::HoldExpired => event::Event::ConnectionsRefused,
+        });
         match report {
             Report::Learned(slot) => info!(%slot, "worker serves, as it did before"),
             Report::FailedOver { from, to } => {

@@ -63,6 +63,7 @@ impl Master {
             status: self.status(),
             tally: self.tally,
             refused: self.refusing.total,
+            events: self.events.clone(),
             workers: Slot::ALL.into_iter().filter_map(metered).collect(),
         }
     }

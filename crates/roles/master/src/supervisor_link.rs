@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mainstay_message::{MessageError, receive, send, send_within};
+use mainstay_message::{MessageError, News, receive, send, send_within};
 use mainstay_model::{Chain, Process, Slot, Timestamp};
-use mainstay_os::{Channel, Interest, Poller};
+use mainstay_os::{Channel, Interest, Poller, unix_millis};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
+use mainstay_wire::event::Event;
 use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{debug, info, warn};
 
@@ -34,6 +35,8 @@ pub(crate) struct SupervisorLink {
     alive_at: Timestamp,
     /// What it was told of the workers.
     told: Option<(Option<Slot>, bool)>,
+    /// What it has not written down yet.
+    news: News,
 }
 
 #[derive(Debug)]
@@ -45,13 +48,39 @@ enum State {
 
 impl SupervisorLink {
     /// The link of a process that a supervisor started.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         path: PathBuf,
         channel: Channel,
         alive_interval: Duration,
         now: Timestamp,
     ) -> Self {
-        Self { path, state: State::Connected(channel), alive_interval, alive_at: now, told: None }
+        Self {
+            path,
+            state: State::Connected(channel),
+            alive_interval,
+            alive_at: now,
+            told: None,
+            news: News::default(),
+        }
+    }
+
+    /// Has the supervisor hear of something; one that is away, as soon as it is back.
+    pub(crate) fn note(&mut self, event: Event) {
+        self.news.note(unix_millis(), event);
+    }
+
+    /// The supervisor has written down what it was told, up to this number.
+    pub(crate) fn noted(&mut self, number: u64) {
+        self.news.noted(number);
+    }
+
+    /// Tells what waits. What a supervisor that does not read cannot take now is told later.
+    pub(crate) fn tell_news(&mut self) {
+        if let State::Connected(channel) = &self.state
+            && let Err(error) = self.news.tell(channel)
+        {
+            debug!(error = %Chain(&error), "cannot tell the supervisor what happened");
+        }
     }
 
     /// Watches the channel and says Hello on it.
@@ -73,6 +102,7 @@ impl SupervisorLink {
             listeners: names,
         };
         self.told = None;
+        self.news.begin_again();
         if let Err(error) = send(channel, &hello, &sockets) {
             debug!(error = %Chain(&error), "cannot say hello to the supervisor");
             self.lose(poller, now)?;

@@ -18,6 +18,7 @@ use mainstay_model::{Generation, Slot, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
 use mainstay_pair::{Answers, ApplyEvent, Event, Health, Lease};
 use mainstay_wire::control::{Running, ToProcess};
+use mainstay_wire::event;
 use tracing::{info, warn};
 
 use crate::admin::Operators;
@@ -72,6 +73,8 @@ pub(crate) struct Master {
     pub(crate) answered_before: Answers,
     /// As the supervisor said last.
     pub(crate) processes: Vec<Running>,
+    /// As the supervisor said last.
+    pub(crate) events: event::Tally,
     pub(crate) tally: Tally,
     pub(crate) phase: Phase,
     pub(crate) looked: Timestamp,
@@ -143,6 +146,7 @@ impl Master {
             hook: None,
             answered_before: Answers::default(),
             processes: Vec::new(),
+            events: event::Tally::default(),
             tally: Tally::default(),
             phase: Phase::Serving,
             looked: now,
@@ -177,6 +181,7 @@ impl Master {
             self.replace_outgrown()?;
             self.tell_decisions()?;
             self.link.tell_pair(self.active(), self.is_whole());
+            self.link.tell_news();
             self.hand_over(now)?;
             self.refusing.expire(now);
             self.operators.expire(now);
@@ -270,6 +275,8 @@ impl Master {
                     self.have_not_opened(generation, reason)?;
                 }
                 ToProcess::Processes { processes } => self.processes = processes,
+                ToProcess::Noted { number } => self.link.noted(number),
+                ToProcess::Tally { tally } => self.events = tally,
                 ToProcess::Stop { limit_ms } => self.stop(Duration::from_millis(limit_ms))?,
             }
         }

@@ -74,6 +74,13 @@ pub(crate) enum Word {
     Condemned,
 }
 
+impl Life {
+    /// For how long it has lived.
+    pub(crate) const fn age(&self, now: Timestamp) -> Duration {
+        now.since(self.since)
+    }
+}
+
 impl Child {
     /// A process that was never started.
     pub(crate) fn new(process: Process, policy: Restart, now: Timestamp) -> Self {

@@ -74,9 +74,23 @@ impl Directory {
 
     /// The number under which `process` still runs, if it does.
     pub(crate) fn running(&self, process: Process) -> Option<u32> {
-        let text = fs::read_to_string(pid_file(&self.run, process)).ok()?;
-        let (pid, ticks) = parse(&text)?;
+        let (pid, ticks) = self.noted(process)?;
         still_runs(pid, ticks).then_some(pid)
+    }
+
+    fn noted(&self, process: Process) -> Option<(u32, u64)> {
+        parse(&fs::read_to_string(pid_file(&self.run, process)).ok()?)
+    }
+
+    /// The number of the supervisor before this one, if that was not ended in order.
+    pub(crate) fn former_supervisor(&self) -> Option<u32> {
+        self.noted(Process::Supervisor).map(|(pid, _)| pid)
+    }
+
+    /// The number under which `process` ran, if it does no more and its end was not in order.
+    pub(crate) fn dead(&self, process: Process) -> Option<u32> {
+        let (pid, ticks) = self.noted(process)?;
+        (!still_runs(pid, ticks)).then_some(pid)
     }
 
     /// Whether a gateway ran here that was not ended in order: then something of it may still

@@ -68,7 +68,11 @@ impl Supervisor {
             ToSupervisor::Hello { wire, process: said, pid, listeners } => {
                 self.introduce(process, Hello::new((wire, said, pid), listeners, descriptors));
             }
-            ToSupervisor::Alive => {}
+            // Asking for alerts is an operator's way in, and does no harm here.
+            ToSupervisor::Alive | ToSupervisor::Alerts => {}
+            ToSupervisor::Event { number, unix_ms, event } => {
+                self.take_event(process, number, (unix_ms, &event));
+            }
             ToSupervisor::Listen { generation } if process == Process::Master => {
                 self.listen_for(generation);
             }
@@ -142,9 +146,12 @@ impl Supervisor {
             return;
         }
         life.word = Word::Welcomed { heard: now() };
-        info!(%process, pid = life.pid, "process is up");
+        let (pid, origin) = (life.pid, life.origin);
+        info!(%process, pid, "process is up");
+        self.note_up(process, pid, origin);
         if process == Process::Master {
             self.told.clear();
+            self.telling.forget_master();
             self.pair = PairWord::default();
         }
         if let Phase::Stopping { until, .. } = self.phase {

@@ -30,6 +30,7 @@ mod orphans;
 mod settings;
 mod settle;
 mod shutdown;
+mod telling;
 mod token;
 mod turn;
 mod upgrade;
@@ -90,6 +91,7 @@ fn start(options: &Options, signals: Signals) -> anyhow::Result<Supervisor> {
     let start = if directory.was_abandoned() { Start::Again } else { Start::Anew };
     let current = settings::read_current(&settings.host, start)?;
     let pid = std::process::id();
+    let former = directory.former_supervisor();
     directory.note(Process::Supervisor, pid).context("cannot write supervisor.pid")?;
     let nofile = raise_descriptor_limit(settings.host.nofile)
         .context("cannot raise the limit on open descriptors")?;
@@ -97,5 +99,7 @@ fn start(options: &Options, signals: Signals) -> anyhow::Result<Supervisor> {
     let door = ChannelListener::bind(&directory.socket())
         .with_context(|| format!("cannot listen at {}", directory.socket().display()))?;
     info!(pid, run = %settings.host.run.display(), generation = %current.generation, nofile, "started");
-    Supervisor::new(settings, &current, directory, signals, door)
+    let mut supervisor = Supervisor::new(settings, &current, directory, signals, door)?;
+    supervisor.meet_former(former);
+    Ok(supervisor)
 }

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::now;
 use mainstay_supervise::{Verdict, tree};
+use mainstay_wire::event::Event;
 use tracing::{error, info, warn};
 
 use crate::children::{Child, Life, Origin, State, Word};
@@ -52,11 +53,16 @@ impl Supervisor {
                 }
                 (_, Verdict::Accident) => {
                     warn!(%process, pid, %ending, wait_ms, "process ended, it is started again");
+                    self.telling.note(&Event::died(process, pid, ending.to_string()));
                 }
-                (_, Verdict::CrashLoop) => error!(
-                    %process, pid, %ending, wait_ms,
-                    "process ends again and again, it is started once more"
-                ),
+                (_, Verdict::CrashLoop) => {
+                    error!(
+                        %process, pid, %ending, wait_ms,
+                        "process ends again and again, it is started once more"
+                    );
+                    let ending = ending.to_string();
+                    self.telling.note(&Event::CrashLooped { process, pid, ending });
+                }
             }
         }
         for (process, pid) in failures {
@@ -90,6 +96,11 @@ impl Supervisor {
                     let delay = child.ended(now);
                     let wait_ms = delay.wait.as_millis();
                     error!(%process, error = %Chain(&error), wait_ms, "cannot start a process");
+                    let ending = format!("it cannot be started: {}", Chain(&error));
+                    self.telling.note(&match delay.verdict {
+                        Verdict::Accident => Event::died(process, 0, ending),
+                        Verdict::CrashLoop => Event::CrashLooped { process, pid: 0, ending },
+                    });
                 }
             }
         }
@@ -129,11 +140,15 @@ impl Supervisor {
                 continue;
             }
             let pid = life.pid;
-            if let Word::Awaited { .. } = life.word {
+            let reason = if let Word::Awaited { .. } = life.word {
                 warn!(%process, pid, "process did not say hello, it is killed");
+                "it did not say hello"
             } else {
                 warn!(%process, pid, "process stands still, it is killed");
-            }
+                "it stood still"
+            };
+            let reason = reason.to_owned();
+            self.telling.note(&Event::ProcessHung { process, pid, reason });
             self.condemn(process)?;
         }
         Ok(())

@@ -14,7 +14,7 @@ use mainstay_os::{BindError, Channel, Pidfd};
 use mainstay_wire::control::ToSupervisor;
 use tracing::{info, warn};
 
-use crate::children::{Child, State, Word};
+use crate::children::{Child, Origin, State, Word};
 use crate::hello::Hello;
 use crate::token::{Token, place};
 use crate::turn::{Phase, Supervisor};
@@ -71,6 +71,9 @@ impl Supervisor {
             Remains::None
         };
         for process in Process::SUPERVISED {
+            if let Some(pid) = self.directory.dead(process) {
+                self.found_dead(process, pid);
+            }
             let Some(pid) = self.directory.running(process) else { continue };
             let Ok(pidfd) = Pidfd::open(pid) else { continue };
             // Again, now that the number cannot go to another process unseen.
@@ -83,6 +86,15 @@ impl Supervisor {
             self.watch_child(place(process))?;
         }
         Ok(Gathering { since: now, remains })
+    }
+
+    /// Tells of the supervisor before this one. Who became this program is the same one.
+    pub(crate) fn meet_former(&mut self, former: Option<u32>) {
+        let own = std::process::id();
+        if let Some(former) = former.filter(|&former| former != own) {
+            self.found_dead(Process::Supervisor, former);
+            self.note_up(Process::Supervisor, own, Origin::Orphan);
+        }
     }
 
     /// Binds what no orphan has, when that is clear; then everyone who is missing is started.
@@ -170,9 +182,14 @@ impl Supervisor {
             Some((ToSupervisor::Upgrade, program)) => {
                 return self.asked_to_upgrade(guest.channel, program);
             }
+            Some((ToSupervisor::Alerts, _)) => {
+                self.answer_alerts(&guest.channel);
+                return Ok(());
+            }
             Some((
                 ToSupervisor::Alive
                 | ToSupervisor::Pair { .. }
+                | ToSupervisor::Event { .. }
                 | ToSupervisor::Listen { .. }
                 | ToSupervisor::Settled { .. },
                 _,

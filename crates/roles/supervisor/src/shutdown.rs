@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use mainstay_model::{Chain, Timestamp};
 use mainstay_os::{Channel, Pidfd};
 use mainstay_supervise::tree;
+use mainstay_wire::event::Event;
 use tracing::{info, warn};
 
 use crate::children::{Life, State, Word};
@@ -36,6 +37,7 @@ impl Supervisor {
                 self.give_up_upgrade();
                 let limit = self.settings.host.pair.drain_timeout;
                 info!(limit_ms = limit.as_millis(), "stopping, open connections may finish");
+                self.telling.note(&Event::SystemStopped);
                 self.phase = Phase::Stopping { until: now + limit + GRACE, haste: Haste::Drain };
                 for child in &mut self.children {
                     if matches!(child.state, State::Due(_)) {
@@ -86,8 +88,9 @@ impl Supervisor {
     }
 
     /// The last act.
-    pub(crate) fn end(&self, haste: Haste) -> anyhow::Result<()> {
+    pub(crate) fn end(&mut self, haste: Haste) -> anyhow::Result<()> {
         self.listeners.remove_names();
+        self.telling.end();
         self.directory.clear().context("cannot clear the run directory")?;
         match haste {
             Haste::Drain => {

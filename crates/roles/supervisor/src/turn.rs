@@ -21,6 +21,7 @@ use crate::directory::Directory;
 use crate::listeners::Listeners;
 use crate::orphans::{Gathering, Guest};
 use crate::settings::{Current, Settings};
+use crate::telling::Telling;
 use crate::token::Token;
 use crate::upgrade::{PairWord, Upgrade};
 
@@ -58,6 +59,7 @@ pub(crate) struct Supervisor {
     /// What the master said of the workers last.
     pub(crate) pair: PairWord,
     pub(crate) upgrade: Option<Upgrade>,
+    pub(crate) telling: Telling,
     since_unix: u64,
 }
 
@@ -111,6 +113,7 @@ impl Supervisor {
             told: Vec::new(),
             pair: PairWord::default(),
             upgrade: None,
+            telling: Telling::start(&settings.host)?,
             since_unix: mainstay_os::unix_seconds(),
             settings,
             directory,
@@ -135,6 +138,7 @@ impl Supervisor {
             self.go_on_with_upgrade(now);
             self.welcome_introduced();
             self.tell_master();
+            self.see_to_alerts(now);
             if let Some(haste) = self.close(now, left) {
                 return self.end(haste);
             }

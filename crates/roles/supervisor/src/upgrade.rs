@@ -32,6 +32,7 @@ use mainstay_config::host::TrialUpgrade;
 use mainstay_message::{receive, send};
 use mainstay_model::{Chain, Process, Slot, Timestamp};
 use mainstay_os::{Channel, Pidfd, become_program, control_socket, descriptor_path, now};
+use mainstay_wire::event::Event;
 use mainstay_wire::upgrade::{Handover, ToOperator};
 use tracing::{info, warn};
 
@@ -200,12 +201,14 @@ impl Supervisor {
         let failure = if answer.trim_end() == understood() {
             tell(&operator, &ToOperator::Step { sentence: "the program fits".to_owned() });
             info!("becoming the new program");
+            self.telling.settle();
             let failure = follow_with(&program, &self.settings.file, None, &operator);
             format!("{failure:#}")
         } else {
             format!("the program does not fit ({ending}): {}", answer.trim_end())
         };
         warn!(reason = failure, "upgrade is refused");
+        self.telling.note(&Event::UpgradeFailed { reason: failure.clone() });
         tell(&operator, &ToOperator::Failed { reason: failure });
         Ok(())
     }
@@ -335,6 +338,7 @@ impl Supervisor {
     fn upgrade_failed(&mut self, reason: String) {
         let Some(upgrade) = self.upgrade.take() else { return };
         warn!(reason, "upgrade failed");
+        self.telling.settle();
         let reason = match &upgrade.stage {
             Stage::Replacing { way: Way::Forth { former }, .. } => {
                 let host = self.settings.file.clone();
@@ -346,6 +350,7 @@ impl Supervisor {
             }
             Stage::Checking { .. } => reason,
         };
+        self.telling.note(&Event::UpgradeFailed { reason: reason.clone() });
         tell(&upgrade.operator, &ToOperator::Failed { reason });
     }
 
@@ -355,10 +360,12 @@ impl Supervisor {
         match upgrade.stage {
             Stage::Replacing { way: Way::Back { ref reason }, .. } => {
                 warn!(version, reason, "every process is back to the former program");
+                self.telling.note(&Event::UpgradeFailed { reason: reason.clone() });
                 tell(&upgrade.operator, &ToOperator::Failed { reason: reason.clone() });
             }
             Stage::Replacing { way: Way::Forth { .. }, .. } | Stage::Checking { .. } => {
                 info!(version, "every process runs the new program");
+                self.telling.note(&Event::Upgraded { version: version.clone() });
                 tell(&upgrade.operator, &ToOperator::Done { version });
             }
         }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_ledger::Kept;
-use mainstay_message::{Link, receive, send_within};
-use mainstay_model::{Chain, Generation, Process, Timestamp};
-use mainstay_os::{Channel, Interest, Poller, Signals, now};
+use mainstay_message::{Link, News, receive, send_within};
+use mainstay_model::{Chain, ConnectionId, Generation, Process, Timestamp};
+use mainstay_os::{Channel, Interest, Poller, Signals, now, unix_millis};
 use mainstay_proxy::{Command, Report};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
+use mainstay_wire::event::Event;
 use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::adoption::Adoptions;
 use crate::broadcast::Loading;
@@ -82,6 +83,8 @@ pub(crate) struct Rest {
     master: Link,
     supervisor: Link,
     pub(crate) broadcast: Link,
+    /// What the supervisor has not written down yet.
+    news: News,
     /// All listening sockets, those that the master accepts from too: a keeper knows by them
     /// which sockets are clients'.
     pub(crate) listeners: Vec<Held>,
@@ -130,6 +133,7 @@ impl Control {
             master,
             supervisor,
             broadcast,
+            news: News::default(),
             listeners: Vec::new(),
             current: None,
             course: Course::Standby,
@@ -175,6 +179,7 @@ impl Control {
             info!("a new supervisor is there");
             self.introduce_to_supervisor()?;
         }
+        self.tell_news();
         self.search_broadcast()
     }
 
@@ -224,8 +229,25 @@ impl Control {
         Ok(None)
     }
 
+    /// Has an operator hear of a connection that a worker died of.
+    fn tell_of_suspect(&mut self, connection: ConnectionId, client: String) {
+        let slot = self.rest.settings.slot;
+        let event = Event::ConnectionSuspected { slot, connection, client };
+        self.rest.news.note(unix_millis(), event);
+        self.tell_news();
+    }
+
+    /// Tells the supervisor what it was not told; one that cannot take it now hears it later.
+    fn tell_news(&mut self) {
+        let Some(channel) = self.rest.supervisor.channel() else { return };
+        if let Err(error) = self.rest.news.tell(channel) {
+            debug!(error = %Chain(&error), "cannot tell the supervisor what happened");
+        }
+    }
+
     fn introduce_to_supervisor(&mut self) -> anyhow::Result<()> {
         let rest = &mut self.rest;
+        rest.news.begin_again();
         rest.supervisor.watch(&rest.poller, token::SUPERVISOR)?;
         let Some(channel) = rest.supervisor.channel() else { return Ok(()) };
         let (listeners, sockets) = listeners::for_supervisor(&rest.listeners);
@@ -376,6 +398,9 @@ impl Control {
                     let whole = self.rest.adoptions.taken(ticket, adopted, now());
                     self.have_adopted(whole)?;
                 }
+                (Report::Suspected { connection, client }, _) => {
+                    self.tell_of_suspect(connection, client);
+                }
                 (Report::Loaded, _) => {
                     if let Some(ending) = self.lane_loaded()? {
                         return Ok(Some(ending));
@@ -420,12 +445,14 @@ impl Control {
             let Some(channel) = rest.supervisor.channel() else { return Ok(None) };
             match receive::<ToProcess>(channel) {
                 Ok(Some((ToProcess::Stop { limit_ms }, _))) => self.drain(limit_ms)?,
+                Ok(Some((ToProcess::Noted { number }, _))) => rest.news.noted(number),
                 // The rest is the master's to hear.
                 Ok(Some((
                     ToProcess::Welcome { .. }
                     | ToProcess::Listening { .. }
                     | ToProcess::NotListening { .. }
-                    | ToProcess::Processes { .. },
+                    | ToProcess::Processes { .. }
+                    | ToProcess::Tally { .. },
                     _,
                 ))) => {}
                 Ok(None) => return Ok(None),
