@@ -43,6 +43,8 @@ pub(crate) enum Role {
     Esp(EspCommand),
     /// Replace the program of every process, with nothing closed
     Upgrade(mainstay_ctl::UpgradeOptions),
+    /// Show which alerts stand, and what happened last
+    Alerts(mainstay_ctl::AlertsOptions),
     /// Show every process of a running gateway, and which worker serves
     Status(mainstay_ctl::StatusOptions),
     /// Try it: a gateway with a demo application, on loopback, until interrupted
@@ -109,6 +111,7 @@ impl Role {
             | Self::Purge(_)
             | Self::Policy(_)
             | Self::Esp(_)
+            | Self::Alerts(_)
             | Self::Status(_)
             | Self::Upgrade(_)
             | Self::Fits(_)
@@ -136,6 +139,7 @@ impl Role {
             Self::Esp(_) => "esp".to_owned(),
             Self::Upgrade(_) => "upgrade".to_owned(),
             Self::Fits(_) => "fits".to_owned(),
+            Self::Alerts(_) => "alerts".to_owned(),
             Self::Status(_) => "status".to_owned(),
             Self::Quickstart(_) => "quickstart".to_owned(),
         }
@@ -194,6 +198,7 @@ mod tests {
             "generations",
             "swap",
             "upgrade",
+            "alerts",
             "status",
             "quickstart",
         ] {

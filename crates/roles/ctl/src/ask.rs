@@ -18,7 +18,7 @@ use rustix::time::Timespec;
 
 /// Longest time between two attempts, for what the run directory does not tell: room in the
 /// master's queue.
-const ATTEMPT_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const ATTEMPT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ fn attempt(run: &Path, command: &Command, deadline: Timestamp) -> Result<Attempt
 }
 
 /// A descriptor that can be read when something appears in the run directory.
-fn watch(run: &Path) -> Result<std::os::fd::OwnedFd, AskError> {
+pub(crate) fn watch(run: &Path) -> Result<std::os::fd::OwnedFd, AskError> {
     let attempt = || {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let changes = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
@@ -124,7 +124,7 @@ fn watch(run: &Path) -> Result<std::os::fd::OwnedFd, AskError> {
 }
 
 /// What appeared does not matter: there is one more attempt.
-fn forget_events(watch: &std::os::fd::OwnedFd) -> io::Result<()> {
+pub(crate) fn forget_events(watch: &std::os::fd::OwnedFd) -> io::Result<()> {
     let mut events = [0; 4096];
     match rustix::io::read(watch, &mut events) {
         Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(()),

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alerts;
 mod apply;
 mod ask;
 mod check;
@@ -20,6 +21,7 @@ mod table;
 mod text;
 mod upgrade;
 
+pub use alerts::{AlertsOptions, alerts};
 pub use apply::{ApplyOptions, RollbackOptions, apply, rollback};
 pub use check::{CheckOptions, check};
 pub use generations::{GenerationsOptions, generations};

@@ -99,7 +99,7 @@ const fn role(state: State) -> &'static str {
 }
 
 /// The two largest units: `3d 4h`, `5m 12s`, `7s`.
-fn show_seconds(seconds: u64) -> String {
+pub(crate) fn show_seconds(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {
         0..60 => format!("{seconds}s"),
