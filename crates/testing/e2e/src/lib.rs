@@ -38,6 +38,7 @@ pub mod limits;
 pub mod luck;
 pub mod origin;
 pub mod pattern;
+pub mod receivers;
 pub mod report;
 pub mod socket;
 pub mod torture;
