@@ -15,6 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
             }
             ToProcess::NotListening { .. }
             | ToProcess::Processes { .. }
+            | ToProcess::Noted { .. }
+            | ToProcess::Tally { .. }
             | ToProcess::Stop { .. } => assert_eq!(message.descriptors(), 0),
         }
     }
