@@ -332,3 +332,96 @@ fn resolve(host: &str, port: u16, upstream: &str) -> Result<Endpoint, BuildError
         upstream: upstream.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gateway(listeners: &[(&str, u16)], rest: &str) -> Gateway {
+        let tables = listeners.iter().map(|(name, port)| {
+            format!("[[listener]]\nname = {name:?}\naddress = \"127.0.0.1:{port}\"\n")
+        });
+        let upstream = "[[upstream]]\nname = \"u\"\nservers = [\"127.0.0.1:9\"]\n";
+        let text = tables.collect::<String>() + upstream + rest;
+        mainstay_config::gateway::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    fn service(name: &str, listeners: &str, host: &str) -> String {
+        format!(
+            "[[service]]\nname = {name:?}\nlisteners = {listeners}\nhosts = [{host:?}]\n\
+             [[service.route]]\npath = \"/\"\nupstream = \"u\"\n"
+        )
+    }
+
+    fn tcp(name: &str, listener: &str) -> String {
+        format!("[[tcp]]\nname = {name:?}\nlistener = {listener:?}\nupstream = \"u\"\n")
+    }
+
+    /// Who answers a request for `host` that came to this port; the name of a listener in front.
+    fn answers(settings: &Settings, port: u16, host: &str) -> Option<String> {
+        let endpoint = Endpoint::Tcp(([127, 0, 0, 1], port).into());
+        let (ListenerId(index), _) = settings.place_of("any", &endpoint)?;
+        let listener = &settings.listeners[usize::from(index)];
+        let service = match listener.serves {
+            Serves::Tcp { service } => settings.tcp.get(service as usize),
+            Serves::Http { .. } => {
+                let route = settings.routes.find(index.into(), host, "/").ok();
+                route.and_then(|RouteId(id)| settings.targets.get(id as usize))
+            }
+        };
+        let service = service.map_or("nobody", |target| &target.service);
+        Some(format!("{}: {service}", listener.name))
+    }
+
+    #[test]
+    fn clients_of_a_listener_that_is_no_more_are_served_by_what_its_services_are_now() {
+        let before = gateway(
+            &[("web", 1), ("old", 2), ("raw", 3), ("mail", 4), ("gone", 5)],
+            &[
+                service("shop", "[\"web\", \"old\"]", "shop.test"),
+                service("blog", "[\"old\"]", "blog.test"),
+                service("past", "[\"gone\"]", "*"),
+                tcp("raw", "raw"),
+                tcp("mail", "mail"),
+            ]
+            .concat(),
+        );
+        // One has moved, three are gone, one of them with its service; the names of hosts changed.
+        let now = gateway(
+            &[("web", 11), ("new", 12), ("mail", 14), ("also", 15)],
+            &[
+                service("shop", "[\"web\"]", "same.test"),
+                service("blog", "[\"new\"]", "same.test"),
+                tcp("raw", "also"),
+                tcp("mail", "mail"),
+            ]
+            .concat(),
+        );
+        let settings = Settings::build(&now, Some(&before)).unwrap();
+        for (port, host, expected) in [
+            (11, "same.test", Some("web: shop")),
+            (1, "same.test", Some("web: shop")),
+            (1, "shop.test", Some("web: nobody")),
+            // Two services that were there have the same host now: the first of them.
+            (2, "same.test", Some("old: shop")),
+            (3, "", Some("raw: raw")),
+            (4, "", Some("mail: mail")),
+            (5, "past.test", Some("gone: nobody")),
+            (6, "same.test", None),
+        ] {
+            let found = answers(&settings, port, host);
+            assert_eq!(found.as_deref(), expected, "{port} {host}");
+        }
+        let alone = Settings::build(&now, None).unwrap();
+        assert_eq!(answers(&alone, 1, "same.test"), None);
+    }
+
+    #[test]
+    fn a_listener_that_keeps_its_address_is_the_same_one() {
+        let before = gateway(&[("web", 1)], &service("shop", "[\"web\"]", "*"));
+        let now = gateway(&[("renamed", 1)], &service("blog", "[\"renamed\"]", "*"));
+        let settings = Settings::build(&now, Some(&before)).unwrap();
+        assert_eq!(settings.listeners.len(), 1);
+        assert_eq!(answers(&settings, 1, "any.test").as_deref(), Some("renamed: blog"));
+    }
+}
