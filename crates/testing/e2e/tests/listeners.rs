@@ -375,6 +375,48 @@ fn whoever_came_to_a_listener_that_goes_is_served() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// 200 listeners, and 250 sockets while an apply is under way: one more is refused.
+#[test]
+fn there_may_be_so_many_listeners_and_no_more() -> anyhow::Result<()> {
+    const MORE: usize = 198;
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let operator = Operator::of(&gateway)?;
+    let path = |number: usize| gateway.path().join(format!("{number}.sock"));
+    let tables = |moved: usize| -> Vec<(String, String)> {
+        let place = |number| if number < moved { number + MORE } else { number };
+        let table = |number| at(format!("unix:{}", path(place(number)).display()));
+        (0..MORE).map(|number| (format!("l{number}"), table(number))).collect()
+    };
+    let apply = |moved: usize| -> anyhow::Result<Answer> {
+        let tables = tables(moved);
+        let tables: Vec<_> = tables.iter().map(|(name, table)| (&**name, &**table)).collect();
+        apply(&operator, &tables)
+    };
+    let is_served = |number: usize| -> anyhow::Result<bool> {
+        Ok(ask(&mut UnixStream::connect(path(number))?)?.starts_with(b"HTTP/1.1 200 "))
+    };
+    let answer = apply(0)?;
+    assert_eq!(answer.code, Some(0), "{answer:?}\n{}", gateway.log_tail());
+    assert!(is_served(0)? && is_served(MORE - 1)?);
+    let answer = apply(51)?;
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    assert!(answer.err.contains("251 listeners would be open while it is applied"), "{answer:?}");
+    let answer = apply(50)?;
+    assert_eq!(answer.code, Some(0), "{answer:?}\n{}", gateway.log_tail());
+    assert!(is_served(MORE)? && is_served(MORE - 1)?);
+    wait::until("the name of a listener that moved to go", DEADLINE, || {
+        (!path(0).exists()).then_some(())
+    })?;
+    let victims =
+        [Process::Supervisor, Process::Master].map(|victim| gateway.kill(victim, Signal::KILL));
+    let victims: Vec<u32> =
+        victims.into_iter().map(|victim| Ok(victim?.pid())).collect::<anyhow::Result<_>>()?;
+    gateway.wait_ready_without(&victims)?;
+    assert!(is_served(MORE)? && is_served(MORE - 1)?);
+    Ok(())
+}
+
 /// An address that was listened on before the current generation is new to the next one: nobody
 /// is served there by the current one, which has known it.
 #[test]
