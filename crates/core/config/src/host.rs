@@ -10,6 +10,8 @@ use mainstay_supervise::Restart;
 use toml::Spanned;
 
 use crate::address::UNIX_PATH_BYTES_MAX;
+use crate::admin;
+pub use crate::admin::{Admin, Https};
 use crate::alerts::{self, Alerts};
 use crate::entry::Entry;
 use crate::gateway;
@@ -29,6 +31,7 @@ pub(crate) const KEYS: [&str; 15] = [
     "nofile",
     "master",
     "worker",
+    "admin",
     "broadcast",
     "hooks",
     "pair",
@@ -89,6 +92,7 @@ pub struct Host {
     pub master: Master,
     /// By slot; both have the same number of threads.
     pub workers: [Worker; 2],
+    pub admin: Admin,
     pub broadcast: Broadcast,
     pub hooks: Hooks,
     pub pair: Pair,
@@ -200,6 +204,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let gateway = read_path(&mut file, "gateway", usize::MAX);
     let nofile = file.integer("nofile", NOFILE, &NOFILES);
     let (master, workers) = read_processes(&mut file);
+    let admin = admin::read(&mut file);
     let broadcast = read_broadcast(&mut file);
     let hooks = hooks::read(&mut file);
     let pair = read_pair(&mut file);
@@ -217,6 +222,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         nofile,
         master,
         workers,
+        admin,
         broadcast,
         hooks,
         pair,

@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod admin;
 pub mod alerts;
 pub mod apply;
 pub mod difference;

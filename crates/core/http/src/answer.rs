@@ -47,13 +47,19 @@ pub enum AnswerBody {
     Page,
     /// To a HEAD: the same fields, and no page.
     HeadOnly,
+    /// The sentence as it is, which is JSON: for the gateway's own requests.
+    Json,
 }
 
 /// Writes an answer; returns its length, or 0 if it does not fit ([`ANSWER_BYTES_MAX`]).
 pub fn write_answer(answer: &Answer<'_>, out: &mut [u8]) -> usize {
     let mut page = [0; ANSWER_BYTES_MAX];
-    let written = write_page(answer, &mut page)
-        .and_then(|bytes| write_whole(answer, page.get(..bytes).unwrap_or_default(), out));
+    let body = match answer.body {
+        AnswerBody::Page | AnswerBody::HeadOnly => write_page(answer, &mut page),
+        AnswerBody::Json => write_sentence(answer, &mut page),
+    };
+    let written =
+        body.and_then(|bytes| write_whole(answer, page.get(..bytes).unwrap_or_default(), out));
     written.unwrap_or(0)
 }
 
@@ -64,7 +70,12 @@ fn write_whole(answer: &Answer<'_>, page: &[u8], out: &mut [u8]) -> Result<usize
     out.put_number(u64::from(answer.status))?;
     out.put(" ")?;
     out.put(reason)?;
-    out.put("\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: ")?;
+    out.put("\r\nContent-Type: ")?;
+    out.put(match answer.body {
+        AnswerBody::Page | AnswerBody::HeadOnly => "text/html; charset=utf-8",
+        AnswerBody::Json => "application/json",
+    })?;
+    out.put("\r\nContent-Length: ")?;
     out.put_number(page.len() as u64)?;
     out.put("\r\nCache-Control: no-store\r\n")?;
     if let Some(date) = answer.date {
@@ -92,9 +103,15 @@ fn write_whole(answer: &Answer<'_>, page: &[u8], out: &mut [u8]) -> Result<usize
         BackConnection::Close => "Connection: close\r\n\r\n",
     })?;
     match answer.body {
-        AnswerBody::Page => out.put(page)?,
+        AnswerBody::Page | AnswerBody::Json => out.put(page)?,
         AnswerBody::HeadOnly => {}
     }
+    Ok(out.len())
+}
+
+fn write_sentence(answer: &Answer<'_>, page: &mut [u8]) -> Result<usize, HeadTooLong> {
+    let mut out = Output::new(page);
+    out.put(answer.sentence)?;
     Ok(out.len())
 }
 
@@ -133,6 +150,7 @@ fn is_plain(id: &str) -> bool {
 /// The reason phrase of a status, and a sentence for people.
 const fn meaning(status: u16) -> (&'static str, &'static str) {
     match status {
+        200 => ("OK", "It works."),
         400 => ("Bad Request", "The request cannot be understood."),
         403 => ("Forbidden", "Access is not allowed."),
         404 => ("Not Found", "There is nothing at this address."),
@@ -236,6 +254,15 @@ mod tests {
         let page = written(&answer(404));
         let head = written(&Answer { body: AnswerBody::HeadOnly, ..answer(404) });
         assert!(head.ends_with("\r\n\r\n") && page.starts_with(&head), "{head}");
+    }
+
+    #[test]
+    fn the_gateway_tells_itself_how_it_is() {
+        let json = Answer { sentence: "{\"pid\":7}", body: AnswerBody::Json, ..answer(200) };
+        let text = written(&json);
+        check(&text, 200);
+        assert!(text.contains("\r\nContent-Type: application/json\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\n{\"pid\":7}"), "{text}");
     }
 
     #[test]

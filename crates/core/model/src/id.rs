@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct ListenerId(pub u16);
 
+impl ListenerId {
+    /// No listener: a connection that the gateway makes to itself, to see whether it serves.
+    pub const OWN: Self = Self(u16::MAX - 1);
+}
+
 /// A client connection, for the whole of its life and through every worker that carries it.
 ///
 /// It is the kernel's own cookie of the socket (`SO_COOKIE`), so two processes that hold the

@@ -24,6 +24,9 @@ pub enum Command {
     Rollback { generation: Option<Generation> },
     /// Which generations are kept.
     Generations,
+    /// Hand the connection that travels with it to the worker that serves, as if a client had
+    /// made it.
+    Health,
 }
 
 /// Master to operator.
@@ -42,6 +45,8 @@ pub enum Reply {
     Applied {
         generation: Generation,
     },
+    /// The worker that serves is given the connection.
+    HandedOver,
     /// What was to be compared is valid. Nothing was done.
     Compared,
     /// Clients had been served by another generation, and are served by this one again; one
@@ -60,7 +65,7 @@ impl Message for Command {
     fn descriptors(&self) -> usize {
         match self {
             Self::Status | Self::Rollback { .. } | Self::Generations => 0,
-            Self::Apply { .. } | Self::Compare => 1,
+            Self::Apply { .. } | Self::Compare | Self::Health => 1,
         }
     }
 }

@@ -225,12 +225,18 @@ impl Lane {
             let bytes = buffer.get(..message.bytes).unwrap_or_default();
             // Where it came in it tells itself: what the master's number meant may have changed
             // since it was sent.
-            if let Err(error) = decode(bytes, message.descriptors.len()) {
-                warn!(%error, "a handoff was refused");
-                continue;
-            }
-            for client in message.descriptors {
-                let listener = self.listener_of(&client).unwrap_or(NO_LISTENER);
+            let numbers: Vec<_> = match decode(bytes, message.descriptors.len()) {
+                Ok(numbers) => numbers.collect(),
+                Err(error) => {
+                    warn!(%error, "a handoff was refused");
+                    continue;
+                }
+            };
+            for (client, number) in message.descriptors.into_iter().zip(numbers) {
+                let listener = match number {
+                    ListenerId::OWN => ListenerId::OWN,
+                    _ => self.listener_of(&client).unwrap_or(NO_LISTENER),
+                };
                 self.take_in(client, listener);
             }
         }

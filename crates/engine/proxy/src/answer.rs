@@ -16,12 +16,22 @@ pub(crate) struct Plea {
     pub(crate) sentence: String,
 }
 
+/// The one status of ours that is no failure.
+const SERVING: u16 = 200;
+
 /// Seconds after which a client may try again what was answered with 503.
 const RETRY_AFTER_S: u32 = 1;
 
 impl Plea {
     pub(crate) fn new(status: u16, sentence: &str) -> Self {
         Self { status, sentence: sentence.to_owned() }
+    }
+
+    /// The answer to the gateway itself: who serves, and by what.
+    pub(crate) fn serving(configuration: u64) -> Self {
+        let pid = std::process::id();
+        let sentence = format!("{{\"pid\":{pid},\"generation\":{configuration}}}");
+        Self { status: SERVING, sentence }
     }
 }
 
@@ -77,8 +87,9 @@ fn write(record: &mainstay_ledger::Record, plea: &Plea, areas: &mut mainstay_led
             (Mark::Yes, true) => BackConnection::KeepAlive,
             (Mark::Yes, false) => BackConnection::Implied,
         },
-        body: match exchange.method {
-            Method::Head => AnswerBody::HeadOnly,
+        body: match (plea.status, &exchange.method) {
+            (SERVING, _) => AnswerBody::Json,
+            (_, Method::Head) => AnswerBody::HeadOnly,
             _ => AnswerBody::Page,
         },
         date: None,

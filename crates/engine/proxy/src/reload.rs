@@ -61,7 +61,9 @@ impl Lane {
     /// way ends with the server that it has, and is not tried again; what follows is served by
     /// ours.
     pub(crate) fn forget_places(&self, record: &mut Record, client: &OwnedFd) {
-        record.listener = self.listener_of(client).unwrap_or(NO_LISTENER).0;
+        if record.listener != ListenerId::OWN.0 {
+            record.listener = self.listener_of(client).unwrap_or(NO_LISTENER).0;
+        }
         record.route = NO_ROUTE;
         record.server = NO_SERVER;
     }

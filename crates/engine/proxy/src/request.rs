@@ -6,6 +6,7 @@ use mainstay_http::{
     Body, Exchange, FieldSpace, Mark, Onward, Parsed, Phase, Refusal, parse_request, write_request,
 };
 use mainstay_ledger::{BodySent, Counter, Direction};
+use mainstay_model::ListenerId;
 
 use crate::answer::Plea;
 use crate::connection::{Connection, Gone, Progress, Raw};
@@ -197,6 +198,9 @@ impl Lane {
             && length > self.settings.body_bytes
         {
             return answered(Plea::new(413, "the request's body is too large"));
+        }
+        if connection.record.listener == ListenerId::OWN.0 {
+            return answered(Plea::serving(self.settings.configuration));
         }
         let listener = usize::from(connection.record.listener);
         let route = match self.settings.routes.find(listener, request.host, request.path) {

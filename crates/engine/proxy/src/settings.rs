@@ -37,6 +37,8 @@ pub struct Settings {
     /// Pipes of each lane.
     pub(crate) pipes: usize,
     pub(crate) drills: Drills,
+    /// The number of the configuration that they are made of; 0 for none.
+    pub(crate) configuration: u64,
 }
 
 /// Requests that hurt on purpose, by their paths.
@@ -146,6 +148,7 @@ impl Settings {
             connections: gateway.limits.connections,
             pipes: gateway.limits.pipes,
             drills: Drills::default(),
+            configuration: 0,
         })
     }
 }
@@ -189,6 +192,12 @@ impl Settings {
     #[must_use]
     pub fn with_drills(self, drills: Drills) -> Self {
         Self { drills, ..self }
+    }
+
+    /// The same, of the configuration with this number.
+    #[must_use]
+    pub fn with_configuration(self, configuration: u64) -> Self {
+        Self { configuration, ..self }
     }
 }
 

@@ -147,6 +147,7 @@ fn put_into_service(
             Reply::Status(_)
             | Reply::Generations(_)
             | Reply::Difference(_)
+            | Reply::HandedOver
             | Reply::Progress(_)
             | Reply::Hook(_),
         ) => {
@@ -160,6 +161,7 @@ fn put_into_service(
                 | Reply::Progress(_)
                 | Reply::Hook(_)
                 | Reply::Applied { .. }
+                | Reply::HandedOver
                 | Reply::Compared
                 | Reply::WentBack { .. }
                 | Reply::Refused { .. } => bail!("the master answered something else"),

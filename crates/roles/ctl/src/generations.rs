@@ -31,6 +31,7 @@ pub fn generations(options: &GenerationsOptions) -> anyhow::Result<ExitCode> {
         Reply::Refused { reason } => bail!("{reason}"),
         Reply::Status(_)
         | Reply::Difference(_)
+        | Reply::HandedOver
         | Reply::Compared
         | Reply::WentBack { .. }
         | Reply::Progress(_)

@@ -73,6 +73,7 @@ fn read(run: &Path) -> anyhow::Result<Status> {
         Reply::Status(status) => Ok(status),
         Reply::Generations(_)
         | Reply::Difference(_)
+        | Reply::HandedOver
         | Reply::Compared
         | Reply::WentBack { .. }
         | Reply::Progress(_)

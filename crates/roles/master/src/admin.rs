@@ -99,6 +99,9 @@ impl Master {
                 let operator = Asker::Operator(self.take_operator(index)?);
                 return self.roll_back(operator, generation);
             }
+            Ok(Some((Command::Health, connections))) => {
+                Some(self.hand_over_own(connections.into_iter().next()))
+            }
             Err(MessageError::Frame { source }) => {
                 Some(Reply::Refused { reason: Chain(&source).to_string() })
             }

@@ -340,6 +340,7 @@ impl Master {
             | Reply::Difference(_)
             | Reply::Progress(_)
             | Reply::Hook(_)
+            | Reply::HandedOver
             | Reply::Compared => return Ok(()),
         };
         self.tell_broadcast(&ToBroadcast::Settled { ticket: *ticket, answer })

@@ -13,6 +13,7 @@ use std::time::Duration;
 use mainstay_model::{Chain, ListenerId, Timestamp};
 use mainstay_os::{accept, now};
 use mainstay_pair::{Event, Route};
+use mainstay_wire::command::Reply;
 use mainstay_wire::lane::HANDOFF_MAX;
 use tracing::warn;
 
@@ -88,6 +89,20 @@ impl Master {
                     return;
                 }
             }
+        }
+    }
+
+    /// Takes in a connection of the gateway to itself, if it would be served now: it must take
+    /// no client's place in the queue.
+    pub(crate) fn hand_over_own(&mut self, connection: Option<OwnedFd>) -> Reply {
+        let refused = |reason: &str| Reply::Refused { reason: reason.to_owned() };
+        match (self.route(), connection) {
+            (Route::To(_), Some(connection)) if self.dispatch.room() > 0 => {
+                self.dispatch.held.push_back((ListenerId::OWN, connection));
+                Reply::HandedOver
+            }
+            (Route::To(_), _) => refused("the worker that serves takes no connection now"),
+            (Route::Wait | Route::Refuse, _) => refused("no worker serves"),
         }
     }
 

@@ -139,7 +139,7 @@ impl Listeners {
 
     fn push(&mut self, socket: OwnedFd, now: Option<Planned>, next: Option<Planned>) {
         let is_free = |id: &u16| self.all.iter().all(|listener| listener.id.0 != *id);
-        let mut numbers = (self.given..=u16::MAX).chain(0..self.given);
+        let mut numbers = (self.given..ListenerId::OWN.0).chain(0..self.given);
         let id = numbers.find(is_free).expect("far fewer listeners than numbers");
         self.given = id.wrapping_add(1);
         self.all.push(Listener { id: ListenerId(id), socket, now, next, watched: Watched::No });

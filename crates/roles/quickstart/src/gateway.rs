@@ -74,6 +74,7 @@ pub(crate) fn status(run: &Path) -> Option<Status> {
         Reply::Status(status) => Some(status),
         Reply::Generations(_)
         | Reply::Difference(_)
+        | Reply::HandedOver
         | Reply::Compared
         | Reply::WentBack { .. }
         | Reply::Progress(_)

@@ -76,9 +76,9 @@ impl Settings {
         let former = Generations::of(&self.host.state).former(generation);
         // Which is the rule; a large one is not read twice.
         let proxy = if former.is_ok_and(|former| former == Some(self.generation)) {
-            build(&self.host, &gateway, Some(&self.gateway))?
+            build(&self.host, generation, &gateway, Some(&self.gateway))?
         } else {
-            build(&self.host, &gateway, read_former(&self.host, generation).as_ref())?
+            build(&self.host, generation, &gateway, read_former(&self.host, generation).as_ref())?
         };
         let path = access_log(&self.host, &gateway);
         let open = |_| match &path {
@@ -124,6 +124,7 @@ fn read_former(host: &Host, generation: Generation) -> Option<Gateway> {
 
 fn build(
     host: &Host,
+    generation: Generation,
     gateway: &Gateway,
     former: Option<&Gateway>,
 ) -> anyhow::Result<Arc<mainstay_proxy::Settings>> {
@@ -131,7 +132,7 @@ fn build(
         mainstay_proxy::Settings::build(gateway, former).context("cannot use gateway.toml")?;
     let drills =
         Drills { abort: host.trial.abort_path.clone(), hoard: host.trial.hoard_path.clone() };
-    Ok(Arc::new(proxy.with_drills(drills)))
+    Ok(Arc::new(proxy.with_drills(drills).with_configuration(generation.number())))
 }
 
 /// Reads both files.
@@ -146,7 +147,7 @@ pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
         .get(options.slot.index())
         .cloned()
         .context("the configuration has no such worker")?;
-    let proxy = build(&host, &gateway, former.as_ref())?;
+    let proxy = build(&host, generation, &gateway, former.as_ref())?;
     // Connections that were open when their number was lowered are still to be adopted.
     let before = former.map_or(0, |former| former.limits.connections);
     let capacity = gateway.limits.connections.max(before);

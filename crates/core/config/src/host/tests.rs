@@ -23,6 +23,12 @@ fn every_default() {
         nofile: 262_144,
         master: Master { memory: Percent::new(10), cpus: Vec::new() },
         workers: [worker.clone(), worker],
+        admin: Admin {
+            https: None,
+            connections: 32,
+            body_bytes: 8 << 20,
+            timeout: Duration::from_secs(10),
+        },
         broadcast: Broadcast { command: LocalAddress::Tcp(([127, 0, 0, 1], 41114).into()) },
         hooks: Hooks::default(),
         pair: Pair {

@@ -33,6 +33,7 @@ pub(super) fn status(path: &Path) -> Option<Status> {
         Reply::Status(status) => Some(status),
         Reply::Generations(_)
         | Reply::Difference(_)
+        | Reply::HandedOver
         | Reply::Compared
         | Reply::WentBack { .. }
         | Reply::Progress(_)
