@@ -114,7 +114,7 @@ mod tests {
             timeout: Duration::from_secs(10),
         };
         assert_eq!(parse(""), Ok(defaults.clone()));
-        assert_eq!(parse("address = \"unix\"\n"), Ok(defaults.clone()));
+        assert_eq!(parse("address = \"unix\"\n"), Ok(defaults));
         let said = parse(
             "address = \"127.0.0.1:8443\"\ncertificate = \"/c\"\nkey = \"/k\"\ntokens = \"/t\"\n\
              connections = 2\nbody_bytes = \"1MiB\"\ntimeout = \"1s\"\n",
@@ -143,7 +143,7 @@ mod tests {
             ),
             (
                 "address = \"127.0.0.1:1\"\nkey = \"k\"\ntokens = \"/t\"\n",
-                "f:4:2: [admin] needs the key \"certificate\"\nf:6:7: \"key\" must be an absolute path, not \"k\"",
+                "f:4:1: [admin] needs the key \"certificate\"\nf:6:7: \"key\" must be an absolute path, not \"k\"",
             ),
             ("tokens = \"/t\"\n", "f:5:10: \"tokens\" needs an \"address\" that is not \"unix\""),
             (

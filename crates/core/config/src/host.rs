@@ -23,7 +23,7 @@ pub use crate::scalar::Percent;
 use crate::section::Section;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 16] = [
     "id",
     "state",
     "run",

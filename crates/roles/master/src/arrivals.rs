@@ -14,6 +14,7 @@ use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
 use tracing::{debug, info, warn};
 
+use crate::api;
 use crate::pulse::Pulse;
 use crate::token::Token;
 use crate::turn::{Doors, Master};
@@ -52,6 +53,8 @@ impl Master {
         self.watch(&doors.workers, Token::WorkerDoor)?;
         self.watch(&doors.admin, Token::AdminDoor)?;
         self.doors = Some(doors);
+        // It asks at the door like everybody else.
+        api::start(&self.settings)?;
         let pair = &self.settings.host.pair;
         let limits = Limits { hold: pair.hold_timeout, hang: pair.hang_timeout };
         let (lease, effects) = Lease::start(limits, living, now());

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod api;
 mod apply;
 mod arrivals;
 mod broadcast_link;

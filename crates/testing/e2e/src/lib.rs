@@ -27,6 +27,7 @@
 )]
 
 pub mod administration;
+pub mod api;
 pub mod caller;
 pub mod children;
 pub mod cli;
