@@ -2,35 +2,26 @@
 //! far that has come.
 //!
 //! The file is checked here first, so that what is wrong with it is said with its place and costs
-//! the gateway nothing. A master that dies on the way takes its answer with it, and its keeper
-//! holds the connection open; so its end is watched, and its successor is asked what serves.
+//! the gateway nothing. It is asked once: an apply whose answer was lost is not to be done twice.
+//! A master that dies on the way takes its answer with it; its successor is asked what serves.
 
-use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use mainstay_config::apply::CONFIRMS;
 use mainstay_config::{gateway, read_duration};
-use mainstay_message::{MessageError, receive, send_within};
 use mainstay_model::Generation;
-use mainstay_os::{Channel, ChannelError, Pidfd, now};
-use mainstay_wire::command::{Command, Difference, HookSaid, Progress, Reply, Step};
-use rustix::event::{PollFd, PollFlags, poll};
+use mainstay_wire::command::{Difference, HookSaid, Progress, Reply, Status, Step};
 
-use crate::ask;
-use crate::place::Place;
+use crate::api::{Admin, Answer, Api, Ended, Question};
 use crate::text;
 
 /// How long an apply may take beside the time for which it is watched: each of its parts has a
 /// shorter limit in the master.
 const LIMIT: Duration = Duration::from_secs(300);
-
-/// How long the master may take to hear the question.
-const SEND_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the successor of a master may take to say what serves.
 const SUCCESSOR_LIMIT: Duration = Duration::from_secs(15);
@@ -64,7 +55,7 @@ pub struct ApplyOptions {
     pub confirm: Option<Duration>,
 
     #[command(flatten)]
-    pub place: Place,
+    pub admin: Admin,
 }
 
 /// What `mainstay rollback` is given.
@@ -76,7 +67,7 @@ pub struct RollbackOptions {
     pub generation: Option<Generation>,
 
     #[command(flatten)]
-    pub place: Place,
+    pub admin: Admin,
 }
 
 /// As gateway.toml has it.
@@ -99,78 +90,52 @@ pub fn apply(options: &ApplyOptions) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::FAILURE);
     }
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let millis = |confirm: Duration| u64::try_from(confirm.as_millis()).unwrap_or(u64::MAX);
-    let confirm_ms = options.confirm.map(millis);
-    let command = if options.dry_run { Command::Compare } else { Command::Apply { confirm_ms } };
-    put_into_service(&options.place.run()?, &command, Some(&file))
+    let mut query = Vec::new();
+    if options.dry_run {
+        query.push("dry_run=true".to_owned());
+    }
+    if let Some(confirm) = options.confirm {
+        query.push(format!("confirm={}ms", confirm.as_millis()));
+    }
+    let question = Question::post(format!("/v1/apply?{}", query.join("&")), text);
+    put_into_service(&options.admin, &question)
 }
 
 /// Goes back, and tells what came of it.
 pub fn rollback(options: &RollbackOptions) -> anyhow::Result<ExitCode> {
-    let command = Command::Rollback { generation: options.generation };
-    put_into_service(&options.place.run()?, &command, None)
+    let path = match options.generation {
+        Some(generation) => format!("/v1/rollback?generation={generation}"),
+        None => "/v1/rollback".to_owned(),
+    };
+    put_into_service(&options.admin, &Question::post(path, ""))
 }
 
-/// How a conversation with a master ended.
-enum Ended {
-    Answered(Reply),
-    /// It died; so far it had come.
-    Died(Begun),
-}
-
-/// What was begun.
-#[derive(Clone, Copy, Debug, Default)]
-struct Begun {
-    generation: Option<Generation>,
+/// What was said of an apply.
+#[derive(Debug, Default)]
+struct Said {
+    begun: Option<Generation>,
     /// Clients were served by it.
     reached_clients: bool,
+    outcome: Option<Reply>,
 }
 
-fn put_into_service(
-    run: &Path,
-    command: &Command,
-    file: Option<&File>,
-) -> anyhow::Result<ExitCode> {
-    match converse(run, command, file)? {
-        Ended::Answered(Reply::Applied { generation }) => {
-            say(&format!("generation {generation} is in service"))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Ended::Answered(Reply::Compared) => {
-            say("valid, and not applied")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Ended::Answered(Reply::Refused { reason }) => bail!("not applied: {reason}"),
-        Ended::Answered(Reply::WentBack { generation, reason }) => went_back(&reason, generation),
-        Ended::Answered(
-            Reply::Status(_)
-            | Reply::Generations(_)
-            | Reply::Difference(_)
-            | Reply::HandedOver
-            | Reply::Progress(_)
-            | Reply::Hook(_),
-        ) => {
-            bail!("the master answered something else")
-        }
-        Ended::Died(begun) => {
-            let current = match ask::ask(run, &Command::Status, SUCCESSOR_LIMIT)? {
-                Reply::Status(status) => status.generation,
-                Reply::Generations(_)
-                | Reply::Difference(_)
-                | Reply::Progress(_)
-                | Reply::Hook(_)
-                | Reply::Applied { .. }
-                | Reply::HandedOver
-                | Reply::Compared
-                | Reply::WentBack { .. }
-                | Reply::Refused { .. } => bail!("the master answered something else"),
-            };
-            if begun.generation == Some(current) {
+fn put_into_service(admin: &Admin, question: &Question) -> anyhow::Result<ExitCode> {
+    let api = Api::of(admin)?;
+    let mut said = Said::default();
+    let ended = api.follow(question, LIMIT, |line| {
+        hear(&mut said, serde_json::from_str(line).context("cannot understand the master")?)
+    })?;
+    match (ended, said.outcome) {
+        (Ended::Problem(reason), _) => bail!("not applied: {reason}"),
+        (Ended::Whole | Ended::CutOff, Some(outcome)) => conclude(outcome),
+        (Ended::Whole | Ended::CutOff, None) => {
+            let Said { begun, reached_clients, .. } = said;
+            let current = serves(&api)?;
+            if begun == Some(current) {
                 say(&format!("generation {current} is in service; the master died on the way"))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            if begun.reached_clients {
+            if reached_clients {
                 return went_back("the master died on the way", current);
             }
             bail!("not applied: the master died on the way; generation {current} is in service")
@@ -178,69 +143,67 @@ fn put_into_service(
     }
 }
 
+/// Shows what happens, and keeps what it is concluded from.
+fn hear(said: &mut Said, reply: Reply) -> anyhow::Result<()> {
+    match reply {
+        Reply::Difference(Difference { from, lines }) => {
+            if lines.is_empty() {
+                say(&format!("nothing differs from generation {from}"))?;
+            }
+            lines.iter().try_for_each(|line| say(line))
+        }
+        Reply::Progress(progress) => {
+            said.begun = Some(progress.generation);
+            said.reached_clients |= progress.step == Step::Watch;
+            say(&describe(&progress))
+        }
+        Reply::Hook(HookSaid { hook, end, output }) => {
+            say(&format!("           hook {hook}: {end}"))?;
+            output.lines().try_for_each(|line| say(&format!("           | {line}")))
+        }
+        outcome => {
+            said.outcome = Some(outcome);
+            Ok(())
+        }
+    }
+}
+
+fn conclude(outcome: Reply) -> anyhow::Result<ExitCode> {
+    match outcome {
+        Reply::Applied { generation } => {
+            say(&format!("generation {generation} is in service"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Reply::Compared => {
+            say("valid, and not applied")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Reply::Refused { reason } => bail!("not applied: {reason}"),
+        Reply::WentBack { generation, reason } => went_back(&reason, generation),
+        Reply::Status(_)
+        | Reply::Generations(_)
+        | Reply::Difference(_)
+        | Reply::HandedOver
+        | Reply::Progress(_)
+        | Reply::Hook(_) => bail!("the master answered something else"),
+    }
+}
+
+/// What is in service, as the next master says.
+fn serves(api: &Api) -> anyhow::Result<Generation> {
+    match api.ask(&Question::get("/v1/status"), SUCCESSOR_LIMIT)? {
+        Answer::Done(text) => {
+            let status: Status = serde_json::from_str(&text).context("cannot read the status")?;
+            Ok(status.generation)
+        }
+        Answer::Problem(reason) => bail!("{reason}"),
+    }
+}
+
 fn went_back(reason: &str, serves: Generation) -> anyhow::Result<ExitCode> {
     writeln!(io::stderr().lock(), "went back: {reason}; generation {serves} is in service")
         .context("cannot write to standard error")?;
     Ok(ExitCode::from(WENT_BACK))
-}
-
-/// Asks once: an apply whose answer was lost is not to be done twice.
-fn converse(run: &Path, command: &Command, file: Option<&File>) -> anyhow::Result<Ended> {
-    let channel = Channel::connect(&run.join("admin.sock"))
-        .with_context(|| format!("no gateway runs in {}", run.display()))?;
-    let pid = channel.peer_pid().context("cannot tell who the master is")?;
-    let master = Pidfd::open(pid).context("cannot watch the master")?;
-    let descriptors: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
-    send_within(&channel, command, &descriptors, SEND_LIMIT).context("cannot ask the master")?;
-    let mut begun = Begun::default();
-    let mut deadline = now() + LIMIT;
-    loop {
-        // Before the channel is read: what it said before it died counts.
-        let is_dead = master.has_exited().context("cannot look at the master")?;
-        loop {
-            match receive(&channel) {
-                Ok(Some((Reply::Progress(progress), _))) => {
-                    begun.generation = Some(progress.generation);
-                    begun.reached_clients |= progress.step == Step::Watch;
-                    deadline = now() + LIMIT;
-                    say(&describe(&progress))?;
-                }
-                Ok(Some((Reply::Difference(Difference { from, lines }), _))) => {
-                    if lines.is_empty() {
-                        say(&format!("nothing differs from generation {from}"))?;
-                    }
-                    lines.iter().try_for_each(|line| say(line))?;
-                }
-                Ok(Some((Reply::Hook(HookSaid { hook, end, output }), _))) => {
-                    say(&format!("           hook {hook}: {end}"))?;
-                    output.lines().try_for_each(|line| say(&format!("           | {line}")))?;
-                }
-                Ok(Some((reply, _))) => return Ok(Ended::Answered(reply)),
-                Ok(None) => break,
-                Err(MessageError::Channel { source: ChannelError::Closed }) => {
-                    return Ok(Ended::Died(begun));
-                }
-                Err(error) => return Err(error).context("cannot hear the master"),
-            }
-        }
-        if is_dead {
-            return Ok(Ended::Died(begun));
-        }
-        if deadline.since(now()).is_zero() {
-            bail!("nothing was heard for {LIMIT:?}; `mainstay status` tells the generation");
-        }
-        wait_for_either(&channel, &master)?;
-    }
-}
-
-/// Waits until the master says something or dies, or for a second.
-fn wait_for_either(channel: &Channel, master: &Pidfd) -> anyhow::Result<()> {
-    const TICK: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
-    let mut descriptors = [PollFd::new(channel, PollFlags::IN), PollFd::new(master, PollFlags::IN)];
-    match poll(&mut descriptors, Some(&TICK)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(errno) => Err(errno).context("cannot wait for the master"),
-    }
 }
 
 fn describe(progress: &Progress) -> String {

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use mainstay_wire::command::{Command, Generations, Reply};
+use mainstay_wire::command::Generations;
 
-use crate::ask;
-use crate::place::Place;
+use crate::api::{Admin, Answer, Api, Question};
 
 /// How long the master may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -21,24 +20,17 @@ pub struct GenerationsOptions {
     pub json: bool,
 
     #[command(flatten)]
-    pub place: Place,
+    pub admin: Admin,
 }
 
 /// Prints them, newest first.
 pub fn generations(options: &GenerationsOptions) -> anyhow::Result<ExitCode> {
-    let generations = match ask::ask(&options.place.run()?, &Command::Generations, LIMIT)? {
-        Reply::Generations(generations) => generations,
-        Reply::Refused { reason } => bail!("{reason}"),
-        Reply::Status(_)
-        | Reply::Difference(_)
-        | Reply::HandedOver
-        | Reply::Compared
-        | Reply::WentBack { .. }
-        | Reply::Progress(_)
-        | Reply::Hook(_)
-        | Reply::Applied { .. } => {
-            bail!("the master answered something else")
+    let question = Question::get("/v1/generations");
+    let generations = match Api::of(&options.admin)?.ask(&question, LIMIT)? {
+        Answer::Done(text) => {
+            serde_json::from_str(&text).context("cannot understand the master")?
         }
+        Answer::Problem(reason) => bail!("{reason}"),
     };
     let text = if options.json {
         serde_json::to_string(&generations).context("cannot write JSON")? + "\n"

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod alerts;
+mod api;
 mod apply;
 mod ask;
 mod check;
@@ -22,6 +23,7 @@ mod text;
 mod upgrade;
 
 pub use alerts::{AlertsOptions, alerts};
+pub use api::Admin;
 pub use apply::{ApplyOptions, RollbackOptions, apply, rollback};
 pub use check::{CheckOptions, check};
 pub use generations::{GenerationsOptions, generations};

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use anyhow::Context as _;
 use mainstay_e2e::api::{ask, ask_securely, connect, read_chunk, receive, send};
+use mainstay_e2e::cli::mainstay;
 use mainstay_e2e::client::Client;
 use mainstay_e2e::gateway::{Accept, Look};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
@@ -274,7 +276,8 @@ fn from_elsewhere_a_token_is_needed() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let path = |name: &str| directory.path().join(name);
     let certify = || -> anyhow::Result<()> {
-        let made = rcgen::generate_simple_self_signed(vec!["gateway.test".to_owned()])?;
+        let made =
+            rcgen::generate_simple_self_signed(["gateway.test", "127.0.0.1"].map(str::to_owned))?;
         fs::write(path("certificate.pem"), made.cert.pem())?;
         Ok(fs::write(path("key.pem"), made.signing_key.serialize_pem())?)
     };
@@ -300,11 +303,45 @@ fn from_elsewhere_a_token_is_needed() -> anyhow::Result<()> {
         assert!(response.fields.contains("www-authenticate: bearer\r\n"), "{response:?}");
         assert!(!response.body.contains("processes"), "{response:?}");
     }
+    command_from_elsewhere(&gateway, address, directory.path())?;
     certify()?;
     assert_eq!(asked(Some("test"))?.status, 200, "the new certificate is used");
     fs::write(path("tokens"), "")?;
     assert_eq!(asked(Some("test"))?.status, 401, "the token was taken back");
     let status = gateway.wait_for("the pair to be ready", Look::is_ready)?;
     assert_eq!(status.generation, Generation::FIRST);
+    Ok(())
+}
+
+/// What an operator does here, an operator does from elsewhere.
+fn command_from_elsewhere(
+    gateway: &Gateway,
+    address: SocketAddr,
+    directory: &Path,
+) -> anyhow::Result<()> {
+    let path = |name: &str| directory.join(name).display().to_string();
+    let (url, certificate, token) =
+        (format!("https://{address}"), path("certificate.pem"), path("token"));
+    let command = |words: &[&str]| {
+        let place = ["--url", &url, "--certificate", &certificate, "--token-file", &token];
+        mainstay(&[words, &place].concat())
+    };
+    fs::write(&token, "test\n")?;
+    let file = path("next.toml");
+    fs::write(&file, first(gateway)? + "\n[limits]\nfields = 99\n")?;
+    let compared = command(&["apply", &file, "--dry-run"])?;
+    assert_eq!(
+        (compared.code, &*compared.out),
+        (Some(0), "~ limits: fields 100 → 99\nvalid, and not applied\n"),
+        "{compared:?}"
+    );
+    let generations = command(&["generations"])?;
+    assert_eq!(generations.out, "1  in service\n", "{generations:?}");
+    let swapped = command(&["swap"])?;
+    assert_eq!(swapped.code, Some(0), "{swapped:?}");
+    fs::write(&token, "no\n")?;
+    let refused = command(&["generations"])?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("A token is needed"), "{refused:?}");
     Ok(())
 }
