@@ -146,6 +146,10 @@ fn an_apply_is_told_as_it_happens() -> anyhow::Result<()> {
     gateway.wait_ready_without(&[victim.pid()])?;
 
     let applied = ask(&gateway, "POST /v1/apply?confirm=0s", &text)?;
+    let description = ask(&gateway, "GET /v1/openapi.json", "")?.json()?;
+    for line in applied.lines()?.iter().chain(&said) {
+        check(&description, &json!({ "$ref": "#/components/schemas/Reply" }), line)?;
+    }
     let last = applied.lines()?.pop().context("an outcome")?;
     assert_eq!(last["reply"], "applied", "{applied:?}");
     let generation = last["generation"].to_string();

@@ -17,7 +17,7 @@ use mainstay_wire::command::{Command, Reply};
 use serde::Serialize;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Api;
 use super::access::Caller;
@@ -46,8 +46,13 @@ pub(super) async fn answer(
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = api.respond(request, &caller).await;
     let response = response.unwrap_or_else(|problem| {
-        // Who looks is not noted; who wanted something changed is.
-        warn!(%method, path, status = problem.status.as_u16(), "a request was not done");
+        let status = problem.status.as_u16();
+        // Who was let in and wanted something changed is noted. Anyone can be a stranger, often.
+        if method == hyper::Method::POST && problem.status != StatusCode::UNAUTHORIZED {
+            warn!(path, status, "a request was not done");
+        } else {
+            debug!(%method, path, status, "a request was not answered as it was meant");
+        }
         problem.into_response()
     });
     Ok(response)
