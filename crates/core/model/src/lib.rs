@@ -13,6 +13,7 @@ mod chain;
 mod generation;
 mod id;
 mod process;
+mod session;
 mod slot;
 mod time;
 
@@ -20,5 +21,6 @@ pub use chain::Chain;
 pub use generation::Generation;
 pub use id::{ConnectionId, ListenerId};
 pub use process::Process;
+pub use session::{Claims, ClaimsError, NotASession, Session, SessionId, SessionKey};
 pub use slot::Slot;
-pub use time::Timestamp;
+pub use time::{Timestamp, WallTime};

@@ -11,8 +11,9 @@
 //! | [`broadcast`] | broadcast | master, workers | `broadcast.sock` in the run directory; they connect |
 //! | [`upgrade`] | supervisor | operator, and the supervisor that follows it | `supervisor.sock`; the standard input of the program that is begun |
 //! | [`caller`] | caller | broadcast | the command channel: lines on a stream |
+//! | [`session`] | who logs users in | broadcast | the session channel: lines on a stream |
 //!
-//! All but the last are `SOCK_SEQPACKET`: the kernel keeps the message boundaries. Holding the
+//! All but the last two are `SOCK_SEQPACKET`: the kernel keeps the message boundaries. Holding the
 //! socket, in a run directory that only its owner may enter, is the authentication.
 //!
 //! # Invariants
@@ -32,4 +33,5 @@ pub mod event;
 pub mod frame;
 pub mod lane;
 pub mod pair;
+pub mod session;
 pub mod upgrade;

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mainstay_model::Timestamp;
+use mainstay_model::{Timestamp, WallTime};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The monotonic instant that all processes of this boot share.
@@ -22,4 +22,9 @@ pub fn unix_seconds() -> u64 {
 pub fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The calendar's instant, for what outlives a boot.
+pub fn wall_now() -> WallTime {
+    WallTime::from_millis(unix_millis())
 }

@@ -30,7 +30,7 @@ mod signal;
 mod spawn;
 
 pub use channel::{Channel, ChannelError, ChannelListener, Received, close_listener, refuse_more};
-pub use clock::{now, unix_millis, unix_seconds};
+pub use clock::{now, unix_millis, unix_seconds, wall_now};
 pub use counts::{Counts, Truth, cookie, counts};
 pub use event::Event;
 pub use fatal::{FatalNote, watch_fatal_signals};
