@@ -13,6 +13,7 @@ use mainstay_ledger::{Counter, Direction, LaneLedger, Left, Receipt};
 use mainstay_model::{ConnectionId, ListenerId, Timestamp};
 use mainstay_os::{Channel, Event, Interest, Poller, Ready, now};
 use mainstay_wire::pair::Adopted;
+use mainstay_wire::session::Use;
 
 use crate::accept::{Accepting, Handing, Listening};
 use crate::access_log::{AccessLog, Origin};
@@ -20,6 +21,7 @@ use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::pool::{Owner, Upstreams};
 use crate::relay::JOINED_BYTES_MAX;
 use crate::reload::{self, Loaded};
+use crate::sessions::{SessionChange, Sessions};
 use crate::settings::Settings;
 use crate::splice::{Content, Pipes};
 use crate::token::Token;
@@ -56,6 +58,8 @@ pub enum Command {
     },
     /// Serve by another configuration. Answered with [`Report::Loaded`].
     Load(Loaded),
+    /// Answered with [`Report::SessionsChanged`].
+    Sessions(SessionChange),
     /// Answered with [`Report::Adopted`] and the same ticket.
     Adopt {
         ticket: u64,
@@ -76,6 +80,9 @@ pub enum Report {
     Stopped,
     Received,
     Loaded,
+    SessionsChanged,
+    /// Sessions were used here.
+    Used(Vec<Use>),
     Adopted {
         ticket: u64,
         adopted: Adopted,
@@ -161,6 +168,9 @@ pub struct Lane {
     pub(crate) joined: Vec<u8>,
     pub(crate) pipes: Pipes,
     pub(crate) log: AccessLog,
+    pub(crate) sessions: Sessions,
+    /// Those that others are to know of.
+    pub(crate) uses: Vec<Use>,
     pub(crate) now: Timestamp,
     pub(crate) seed: u64,
     pub(crate) requests: u64,
@@ -223,6 +233,8 @@ impl Lane {
             joined: Vec::with_capacity(JOINED_BYTES_MAX),
             pipes,
             log,
+            sessions: Sessions::default(),
+            uses: Vec::new(),
             now,
             seed: setup.seed,
             requests: 0,
@@ -333,6 +345,7 @@ impl Lane {
                     self.load(loaded);
                     self.report(Report::Loaded);
                 }
+                Command::Sessions(change) => self.change_sessions(change),
                 Command::Serve { client, listener } => self.take_over(client, listener),
                 Command::Drain { until } => self.drain_until(until),
                 Command::Retire => return Course::Retire,
@@ -406,6 +419,7 @@ impl Lane {
         }
         self.swept = self.now;
         self.ids = None;
+        self.tell_uses();
         self.flush_log();
         self.follow_log();
         let limit = self.settings.timeouts.upstream_idle;
