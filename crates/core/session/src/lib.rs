@@ -21,8 +21,14 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod codec;
 mod key;
+mod register;
+mod replicate;
 mod table;
 
+pub use codec::{NotAnUpdate, decode, encode};
 pub use key::key_of;
+pub use register::{Register, SetError, Whose};
+pub use replicate::{Answer, Effect, Event, Replication, Standing};
 pub use table::{News, Table, Visit};

@@ -70,16 +70,26 @@ pub enum ToReplica {
     /// many descriptors travel with it: a snapshot, then what follows it. Answered with
     /// [`ToRegister::Applied`].
     Load { place: Place, files: u16 },
-    /// Apply these, the first of which has this number. Answered the same way, when no thread
-    /// of the process goes by what was before.
-    Apply { first: u64, updates: Vec<Arc<Update>> },
+    /// Apply these, the first of which has this number; there may be none. Answered the same
+    /// way, when no thread of the process goes by what was before.
+    Apply { first: u64, updates: Vec<Arc<Update>>, then: Then },
+}
+
+/// What a process does when its table has come so far. One that serves goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It accepts nobody yet: there is more.
+    Wait,
+    /// It accepts whoever its table has. From now on others wait for it.
+    Serve,
 }
 
 /// A process to broadcast, about its table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum ToRegister {
-    /// After Hello: this is what I have. None: I accept no session.
+    /// After Hello: this is what I accept sessions by. None: I accept nobody.
     At { held: Option<Place> },
     /// My table has come so far.
     Applied { number: u64 },

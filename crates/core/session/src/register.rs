@@ -1,0 +1,299 @@
+//! The table as broadcast has it, who alone decides how it changes: with what sessions are
+//! found by, and when they run out.
+//!
+//! A request becomes updates here. They name keys: whoever applies them needs none of this.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_model::{Session, SessionKey, WallTime};
+use mainstay_wire::session::{Cause, KEYS_MAX, Listed, NAME_BYTES_MAX, Update, Use};
+
+use crate::table::{Table, tell_every};
+
+/// How long the news that a session was used may be under way.
+const NEWS_DELAY: Duration = Duration::from_secs(5);
+
+/// The sessions, and how they are found.
+#[derive(Clone, Debug, Default)]
+pub struct Register {
+    table: Table,
+    sessions_max: usize,
+    by_subject: BTreeMap<String, BTreeSet<SessionKey>>,
+    by_provider_session: BTreeMap<String, BTreeSet<SessionKey>>,
+    by_end: BTreeSet<(WallTime, SessionKey)>,
+}
+
+/// Why somebody cannot be logged in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    #[error("there are {max} sessions, which is the limit ([sessions] max in host.toml)")]
+    Full { max: usize },
+
+    #[error("{what} must have 1 to {NAME_BYTES_MAX} bytes")]
+    Name { what: &'static str },
+
+    #[error("the session is over already: its limits have passed since its authentication")]
+    Over,
+}
+
+/// Whose sessions are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose<'a> {
+    Key(SessionKey),
+    Subject(&'a str),
+    ProviderSession(&'a str),
+}
+
+impl Register {
+    /// A register of these sessions, that takes up to `sessions_max`.
+    pub fn new(sessions: Table, sessions_max: usize) -> Self {
+        let mut register = Self { sessions_max, ..Self::default() };
+        for (key, session, last_active) in sessions.iter() {
+            register.index(*key, session, last_active);
+        }
+        register.table = sessions;
+        register
+    }
+
+    pub const fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// What logs somebody in.
+    pub fn set(
+        &self,
+        key: SessionKey,
+        session: Session,
+        now: WallTime,
+    ) -> Result<Update, SetError> {
+        let is_named = |name: &str| (1..=NAME_BYTES_MAX).contains(&name.len());
+        if !is_named(&session.subject) {
+            return Err(SetError::Name { what: "subject" });
+        }
+        if !session.provider_session.as_deref().is_none_or(is_named) {
+            return Err(SetError::Name { what: "provider_session" });
+        }
+        if session.is_over(now, now) {
+            return Err(SetError::Over);
+        }
+        if self.table.len() >= self.sessions_max && self.table.find(&key).is_none() {
+            return Err(SetError::Full { max: self.sessions_max });
+        }
+        Ok(Update::Set { key, session: Arc::new(session), last_active: now })
+    }
+
+    /// What says that sessions were used; none, if it is no news.
+    pub fn used(&self, uses: &[Use]) -> Option<Update> {
+        let mut last: BTreeMap<SessionKey, WallTime> = BTreeMap::new();
+        for Use { key, at } in uses.iter().take(KEYS_MAX) {
+            if self.table.find(key).is_some_and(|(_, last_active)| *at > last_active) {
+                let of = last.entry(*key).or_default();
+                *of = (*of).max(*at);
+            }
+        }
+        let uses: Vec<Use> = last.into_iter().map(|(key, at)| Use { key, at }).collect();
+        (!uses.is_empty()).then_some(Update::Used { uses })
+    }
+
+    /// The keys of the sessions that are meant.
+    pub fn find(&self, whose: Whose<'_>) -> Vec<SessionKey> {
+        let all = |index: &BTreeMap<String, BTreeSet<SessionKey>>, name: &str| {
+            index.get(name).into_iter().flatten().copied().collect()
+        };
+        match whose {
+            Whose::Key(key) => self.table.find(&key).map(|_| key).into_iter().collect(),
+            Whose::Subject(name) => all(&self.by_subject, name),
+            Whose::ProviderSession(name) => all(&self.by_provider_session, name),
+        }
+    }
+
+    /// What logs these out.
+    pub fn log_out(keys: &[SessionKey]) -> Vec<Update> {
+        let ended =
+            |keys: &[SessionKey]| Update::Ended { keys: keys.into(), cause: Cause::LoggedOut };
+        keys.chunks(KEYS_MAX).map(ended).collect()
+    }
+
+    /// What removes sessions that have run out, some at a time.
+    pub fn expire(&self, now: WallTime) -> Option<Update> {
+        let due = self.by_end.iter().take_while(|(end, _)| *end <= now).take(KEYS_MAX);
+        let keys: Vec<SessionKey> = due.map(|(_, key)| *key).collect();
+        (!keys.is_empty()).then_some(Update::Ended { keys, cause: Cause::Expired })
+    }
+
+    /// When [`Register::expire`] has something to do next.
+    pub fn expires_at(&self) -> Option<WallTime> {
+        self.by_end.first().map(|(end, _)| *end)
+    }
+
+    /// Does what an update says.
+    pub fn apply(&mut self, update: &Update) {
+        match update {
+            Update::Set { key, session, last_active } => {
+                self.forget(key);
+                self.index(*key, session, *last_active);
+            }
+            Update::Used { uses } => {
+                for Use { key, at } in uses {
+                    let Some((session, last_active)) = self.table.find(key) else { continue };
+                    self.by_end.remove(&(ends_at(session, last_active), *key));
+                    self.by_end.insert((ends_at(session, last_active.max(*at)), *key));
+                }
+            }
+            Update::Ended { keys, .. } => keys.iter().for_each(|key| self.forget(key)),
+        }
+        self.table.apply(update);
+    }
+
+    fn index(&mut self, key: SessionKey, session: &Session, last_active: WallTime) {
+        self.by_subject.entry(session.subject.clone()).or_default().insert(key);
+        if let Some(name) = &session.provider_session {
+            self.by_provider_session.entry(name.clone()).or_default().insert(key);
+        }
+        self.by_end.insert((ends_at(session, last_active), key));
+    }
+
+    /// Takes a session out of what it is found by.
+    fn forget(&mut self, key: &SessionKey) {
+        let Some((session, last_active)) = self.table.find(key) else { return };
+        self.by_end.remove(&(ends_at(session, last_active), *key));
+        take_out(&mut self.by_subject, &session.subject, key);
+        if let Some(name) = &session.provider_session {
+            take_out(&mut self.by_provider_session, name, key);
+        }
+    }
+
+    /// The sessions with these keys, to be shown.
+    pub fn list(&self, keys: impl IntoIterator<Item = SessionKey>) -> Vec<Listed> {
+        let listed = |key: SessionKey| {
+            let (session, last_active) = self.table.find(&key)?;
+            Some(Listed {
+                key,
+                subject: session.subject.clone(),
+                authenticated_at_ms: session.authenticated_at.millis(),
+                last_active_ms: last_active.millis(),
+                provider_session: session.provider_session.clone(),
+            })
+        };
+        keys.into_iter().filter_map(listed).collect()
+    }
+}
+
+/// When nobody can think any more that a session is there: it may have been used where the
+/// news of it is still under way.
+fn ends_at(session: &Session, last_active: WallTime) -> WallTime {
+    let idle = last_active + session.idle_limit + tell_every(session) + NEWS_DELAY;
+    idle.min(session.authenticated_at + session.absolute_limit)
+}
+
+fn take_out(index: &mut BTreeMap<String, BTreeSet<SessionKey>>, name: &str, key: &SessionKey) {
+    if let Some(keys) = index.get_mut(name) {
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::{at, key, set};
+
+    fn register() -> Register {
+        let mut register = Register::new(Table::default(), 3);
+        for (number, subject) in [(1, "alice"), (2, "alice"), (3, "bob")] {
+            register.apply(&set(number, subject));
+        }
+        register
+    }
+
+    fn session(subject: &str) -> Session {
+        let Update::Set { session, .. } = set(9, subject) else { unreachable!() };
+        Session::clone(&session)
+    }
+
+    fn out(register: &mut Register, whose: Whose<'_>) -> usize {
+        let keys = register.find(whose);
+        Register::log_out(&keys).iter().for_each(|update| register.apply(update));
+        keys.len()
+    }
+
+    #[test]
+    fn sessions_are_found_by_key_by_subject_and_by_the_providers_session() {
+        for (whose, found, left) in [
+            (Whose::Key(key(1)), 1, 2),
+            (Whose::Key(key(9)), 0, 3),
+            (Whose::Subject("alice"), 2, 1),
+            (Whose::Subject("carol"), 0, 3),
+            (Whose::ProviderSession("provider-bob"), 1, 2),
+        ] {
+            let mut register = register();
+            assert_eq!(out(&mut register, whose), found, "{whose:?}");
+            assert_eq!(register.table().len(), left, "{whose:?}");
+            assert!(register.find(whose).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_loaded_register_is_the_one_that_was_written() {
+        let written = register();
+        let loaded = Register::new(written.table().clone(), 3);
+        assert_eq!(format!("{loaded:?}"), format!("{written:?}"));
+    }
+
+    #[test]
+    fn what_is_found_by_nothing_leaves_nothing() {
+        let mut register = register();
+        register.apply(&set(1, "bob"));
+        assert_eq!(register.find(Whose::Subject("alice")), [key(2)]);
+        for subject in ["alice", "bob"] {
+            out(&mut register, Whose::Subject(subject));
+        }
+        assert!(register.by_end.is_empty() && register.by_subject.is_empty());
+        assert!(register.by_provider_session.is_empty() && register.table.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let register = register();
+        assert_eq!(register.set(key(4), session("dan"), at(0)), Err(SetError::Full { max: 3 }));
+        assert!(register.set(key(3), session("dan"), at(0)).is_ok());
+        let mut wrong = session("");
+        assert_eq!(
+            register.set(key(3), wrong.clone(), at(0)),
+            Err(SetError::Name { what: "subject" })
+        );
+        wrong.subject = "x".repeat(NAME_BYTES_MAX + 1);
+        assert_eq!(register.set(key(3), wrong, at(0)), Err(SetError::Name { what: "subject" }));
+        assert_eq!(register.set(key(3), session("dan"), at(1_000)), Err(SetError::Over));
+    }
+
+    #[test]
+    fn a_session_is_removed_when_no_news_of_its_use_can_come() {
+        let mut register = register();
+        // 160 of idle limit, 10 between two tells, 5 under way.
+        assert_eq!(register.expires_at(), Some(at(175)));
+        assert_eq!(register.expire(at(174)), None);
+        let used = register.used(&[Use { key: key(2), at: at(170) }]).unwrap();
+        register.apply(&used);
+        assert_eq!(register.used(&[Use { key: key(2), at: at(170) }]), None);
+        let expired = register.expire(at(175)).unwrap();
+        assert_eq!(expired, Update::Ended { keys: vec![key(1), key(3)], cause: Cause::Expired });
+        register.apply(&expired);
+        assert_eq!(register.expires_at(), Some(at(345)));
+        let used = register.used(&[Use { key: key(2), at: at(990) }]).unwrap();
+        register.apply(&used);
+        assert_eq!(register.expires_at(), Some(at(1_000)));
+    }
+
+    #[test]
+    fn a_large_logout_is_cut_into_updates_of_limited_size() {
+        let keys = vec![key(1); KEYS_MAX * 2 + 1];
+        let updates = Register::log_out(&keys);
+        assert_eq!(updates.len(), 3);
+        assert!(Register::log_out(&[]).is_empty());
+    }
+}
