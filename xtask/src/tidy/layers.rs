@@ -64,7 +64,7 @@ impl Place {
             ["crates", "engine", "ledger"] => Self::Ledger,
             // Beside the others, too: what is on the disk or told to others, and nothing of
             // connections.
-            ["crates", "engine", "generations" | "store" | "events"] => Self::Store,
+            ["crates", "engine", "generations" | "journal" | "store" | "events"] => Self::Store,
             ["crates", "engine", "proxy"] => Self::Proxy,
             ["crates", "roles", _] => Self::Role,
             ["crates", "mainstay"] => Self::Binary,

@@ -304,8 +304,9 @@ impl Replication {
                     effects.push(Effect::Apply { pid, first, updates, then });
                 }
                 Link::Even | Link::Lost => {
-                    peer.link = Link::Told(target);
-                    let place = Place { epoch: self.epoch, number: target };
+                    // Also the master: the journal may have no younger place than this.
+                    let place = Place { epoch: self.epoch, number: self.committed };
+                    peer.link = Link::Told(place.number);
                     effects.push(Effect::Load { pid, place });
                 }
             }

@@ -36,7 +36,8 @@ fn load(pid: u32, number: u64) -> Effect {
 }
 
 fn apply(pid: u32, first: u64, count: usize) -> Effect {
-    let updates = vec![Arc::new(set(1, "alice")); count];
+    let update = Arc::new(set(1, "alice"));
+    let updates = vec![update; count];
     Effect::Apply { pid, first, updates, then: Then::Serve }
 }
 
