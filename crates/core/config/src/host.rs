@@ -21,9 +21,11 @@ use crate::names::check_form;
 use crate::problem::{Problem, Problems};
 pub use crate::scalar::Percent;
 use crate::section::Section;
+use crate::sessions;
+pub use crate::sessions::Sessions;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 16] = [
+pub(crate) const KEYS: [&str; 17] = [
     "id",
     "state",
     "run",
@@ -33,6 +35,7 @@ pub(crate) const KEYS: [&str; 16] = [
     "worker",
     "admin",
     "broadcast",
+    "sessions",
     "hooks",
     "pair",
     "restart",
@@ -69,6 +72,10 @@ const NOFILES: RangeInclusive<u64> = 256..=1_073_741_816;
 const COMMAND_CHANNEL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 41114);
 
+/// And the session channel.
+const SESSION_CHANNEL: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8181);
+
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 const UPGRADE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 /// A thread that is merely busy must never look as if it hung.
@@ -94,6 +101,7 @@ pub struct Host {
     pub workers: [Worker; 2],
     pub admin: Admin,
     pub broadcast: Broadcast,
+    pub sessions: Sessions,
     pub hooks: Hooks,
     pub pair: Pair,
     pub restart: Restart,
@@ -153,6 +161,8 @@ pub struct Worker {
 pub struct Broadcast {
     /// The command channel.
     pub command: LocalAddress,
+    /// The session channel.
+    pub session: LocalAddress,
 }
 
 /// An address of this machine alone.
@@ -206,6 +216,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let (master, workers) = read_processes(&mut file);
     let admin = admin::read(&mut file);
     let broadcast = read_broadcast(&mut file);
+    let sessions = sessions::read(&mut file);
     let hooks = hooks::read(&mut file);
     let pair = read_pair(&mut file);
     let restart = read_restart(&mut file);
@@ -224,6 +235,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         workers,
         admin,
         broadcast,
+        sessions,
         hooks,
         pair,
         restart,
@@ -352,8 +364,9 @@ fn check_threads(file: &Section<'_>, [one, two]: &[WorkerFile; 2]) {
 fn read_broadcast(file: &mut Section<'_>) -> Broadcast {
     let mut section = file.table("broadcast", "[broadcast]");
     let command = read_local(&mut section, "command", COMMAND_CHANNEL);
+    let session = read_local(&mut section, "session", SESSION_CHANNEL);
     section.finish();
-    Broadcast { command }
+    Broadcast { command, session }
 }
 
 /// `"unix"`, or an address that no other machine reaches.

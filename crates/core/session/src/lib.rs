@@ -24,11 +24,13 @@
 mod codec;
 mod key;
 mod register;
+mod replica;
 mod replicate;
 mod table;
 
 pub use codec::{NotAnUpdate, decode, encode};
 pub use key::key_of;
 pub use register::{Register, SetError, Whose};
+pub use replica::{Replica, ReplicaEffect, ReplicaEvent};
 pub use replicate::{Answer, Effect, Event, Replication, Standing};
 pub use table::{News, Table, Visit};

@@ -9,6 +9,7 @@ use mainstay_model::{Generation, Process, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::Message;
+use crate::session::{ToRegister, ToReplica};
 
 /// Broadcast to a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub enum ToPeer {
     Wanted { ticket: u64, generation: Generation },
     /// To the master: what came of the chain that it asked for.
     Ended { outcome: Outcome },
+    /// About who is logged in.
+    Sessions(ToReplica),
 }
 
 /// A process to broadcast.
@@ -40,6 +43,8 @@ pub enum ToBroadcast {
     Chain { order: Order },
     /// The master: what came of [`ToPeer::Wanted`].
     Settled { ticket: u64, answer: Answer },
+    /// About who is logged in.
+    Sessions(ToRegister),
 }
 
 /// What every process is told to do, one after the other: standby, master, active.
@@ -93,7 +98,17 @@ pub struct Said {
     pub sentence: String,
 }
 
-impl Message for ToPeer {}
+impl Message for ToPeer {
+    fn descriptors(&self) -> usize {
+        match self {
+            Self::Sessions(ToReplica::Load { files, .. }) => usize::from(*files),
+            Self::Sessions(ToReplica::Apply { .. })
+            | Self::Do { .. }
+            | Self::Wanted { .. }
+            | Self::Ended { .. } => 0,
+        }
+    }
+}
 
 impl Message for ToBroadcast {}
 

@@ -31,7 +31,7 @@ pub(crate) fn write(
 fn host(directory: &Path, gateway_file: &Path) -> String {
     let (state, run) = (directory.join("state"), run_directory(directory));
     format!(
-        "state = {:?}\nrun = {:?}\ngateway = {:?}\n\n[broadcast]\ncommand = \"unix\"\n\n\
+        "state = {:?}\nrun = {:?}\ngateway = {:?}\n\n[broadcast]\ncommand = \"unix\"\nsession = \"unix\"\n\n\
          [pair]\ndrain_timeout = \"2s\"\n",
         state.display().to_string(),
         run.display().to_string(),

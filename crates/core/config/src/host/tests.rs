@@ -29,7 +29,11 @@ fn every_default() {
             body_bytes: 8 << 20,
             timeout: Duration::from_secs(10),
         },
-        broadcast: Broadcast { command: LocalAddress::Tcp(([127, 0, 0, 1], 41114).into()) },
+        broadcast: Broadcast {
+            command: LocalAddress::Tcp(([127, 0, 0, 1], 41114).into()),
+            session: LocalAddress::Tcp(([127, 0, 0, 1], 8181).into()),
+        },
+        sessions: Sessions::default(),
         hooks: Hooks::default(),
         pair: Pair {
             hold_timeout: Duration::from_secs(5),
