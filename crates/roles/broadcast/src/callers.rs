@@ -1,4 +1,4 @@
-//! The command channel: who comes in, and their lines.
+//! The command channel and the session channel: who comes in, and their lines.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,14 +10,16 @@ use mainstay_config::host::LocalAddress;
 use mainstay_message::{Lines, LinesError};
 use mainstay_model::{Chain, Timestamp};
 use mainstay_os::{Endpoint, Interest, accept, bind, now};
-use mainstay_wire::caller::{LINE_BYTES_MAX, Refused, Reply, Welcome};
+use mainstay_wire::caller::{LINE_BYTES_MAX, Refused, Welcome};
+use mainstay_wire::session;
+use serde::Serialize;
 use tracing::{debug, info, warn};
 
 use crate::access;
 use crate::token::Token;
 use crate::turn::Broadcast;
 
-/// Most callers at a time, and most that wait to be let in.
+/// Most callers of a channel at a time, and most that wait to be let in.
 const CALLERS_MAX: usize = 64;
 
 /// How long a caller on TCP may take to say who it is.
@@ -26,7 +28,7 @@ const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// Lines that a caller may be ahead of the answers.
 const AHEAD_MAX: usize = 64;
 
-/// The doors of the command channel, and who came in.
+/// The doors of both channels, and who came in.
 #[derive(Debug)]
 pub(crate) struct Callers {
     doors: Vec<Door>,
@@ -38,7 +40,31 @@ pub(crate) struct Callers {
 #[derive(Debug)]
 struct Door {
     socket: OwnedFd,
+    channel: Channel,
     proof: Proof,
+}
+
+/// What a caller speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Command,
+    Session,
+}
+
+impl Channel {
+    const fn socket(self) -> &'static str {
+        match self {
+            Self::Command => "command.sock",
+            Self::Session => "session.sock",
+        }
+    }
+
+    const fn line_bytes_max(self) -> usize {
+        match self {
+            Self::Command => LINE_BYTES_MAX,
+            Self::Session => session::LINE_BYTES_MAX,
+        }
+    }
 }
 
 /// How a caller shows that it may call.
@@ -52,6 +78,7 @@ enum Proof {
 #[derive(Debug)]
 struct Caller {
     number: u32,
+    channel: Channel,
     lines: Lines,
     standing: Standing,
     /// Lines that were read and not answered yet; the first is being answered, if `busy`.
@@ -90,26 +117,37 @@ impl Callers {
     pub(crate) fn open(host: &mainstay_config::Host) -> anyhow::Result<Self> {
         let token = access::token(&host.state)?;
         let mut callers = Self { doors: Vec::new(), all: Vec::new(), seen: 0, token };
-        callers.open_door(&Endpoint::Unix(host.run.join("command.sock")), Proof::Credentials)?;
-        match host.broadcast.command {
-            LocalAddress::Tcp(address) => callers.open_tcp(address),
-            LocalAddress::Unix => {}
+        for (channel, address) in
+            [(Channel::Command, host.broadcast.command), (Channel::Session, host.broadcast.session)]
+        {
+            let unix = Endpoint::Unix(host.run.join(channel.socket()));
+            callers.open_door(&unix, channel, Proof::Credentials)?;
+            match address {
+                LocalAddress::Tcp(address) => callers.open_tcp(address, channel),
+                LocalAddress::Unix => {}
+            }
         }
         Ok(callers)
     }
 
-    fn open_door(&mut self, endpoint: &Endpoint, proof: Proof) -> anyhow::Result<()> {
+    fn open_door(
+        &mut self,
+        endpoint: &Endpoint,
+        channel: Channel,
+        proof: Proof,
+    ) -> anyhow::Result<()> {
         let backlog = u32::try_from(CALLERS_MAX).unwrap_or(u32::MAX);
-        let socket = bind(endpoint, backlog).context("cannot open the command channel")?;
-        debug!(%endpoint, "command channel is open");
-        self.doors.push(Door { socket, proof });
+        let socket = bind(endpoint, backlog).with_context(|| format!("cannot open {endpoint}"))?;
+        debug!(%endpoint, ?channel, "channel is open");
+        self.doors.push(Door { socket, channel, proof });
         Ok(())
     }
 
     /// An address that somebody else has is no reason not to work: the Unix socket is there.
-    fn open_tcp(&mut self, address: SocketAddr) {
-        if let Err(error) = self.open_door(&Endpoint::Tcp(address), Proof::Token) {
-            warn!(%address, error = %Chain(error.as_ref()), "command channel has no TCP address");
+    fn open_tcp(&mut self, address: SocketAddr, channel: Channel) {
+        if let Err(error) = self.open_door(&Endpoint::Tcp(address), channel, Proof::Token) {
+            let error = Chain(error.as_ref());
+            warn!(%address, ?channel, %error, "channel has no TCP address");
         }
     }
 
@@ -128,18 +166,19 @@ impl Broadcast {
 
     /// Lets in whoever is at this door.
     pub(crate) fn let_callers_in(&mut self, door: u32) -> anyhow::Result<()> {
-        let Some(Door { socket, proof }) =
+        let Some(Door { socket, channel, proof }) =
             usize::try_from(door).ok().and_then(|index| self.callers.doors.get(index))
         else {
             return Ok(());
         };
-        let proof = *proof;
+        let (channel, proof) = (*channel, *proof);
         let mut came = Vec::new();
         while let Some((stream, _)) = accept(socket).context("cannot accept a caller")? {
             came.push(stream);
         }
         for stream in came {
-            if self.callers.all.len() >= CALLERS_MAX {
+            let count = self.callers.all.iter().filter(|caller| caller.channel == channel).count();
+            if count >= CALLERS_MAX {
                 warn!(limit = CALLERS_MAX, "too many callers, one was sent away");
                 continue;
             }
@@ -156,7 +195,8 @@ impl Broadcast {
             self.watch(&stream, Token::Caller(number))?;
             self.callers.all.push(Caller {
                 number,
-                lines: Lines::new(stream, LINE_BYTES_MAX),
+                channel,
+                lines: Lines::new(stream, channel.line_bytes_max()),
                 standing,
                 waiting: VecDeque::new(),
                 work: Work::None,
@@ -223,7 +263,10 @@ impl Broadcast {
             match caller.standing {
                 Standing::Known => {
                     caller.work = Work::UnderWay;
-                    self.carry_out(number, &line)?;
+                    match caller.channel {
+                        Channel::Command => self.carry_out(number, &line)?,
+                        Channel::Session => self.carry_out_session(number, &line)?,
+                    }
                 }
                 Standing::Stranger { .. } => {
                     let is_known = serde_json::from_slice::<Welcome>(&line)
@@ -243,7 +286,7 @@ impl Broadcast {
     }
 
     /// Answers the line of a caller that is under way.
-    pub(crate) fn reply(&mut self, number: u32, reply: &Reply) {
+    pub(crate) fn reply(&mut self, number: u32, reply: &impl Serialize) {
         let Some(at) = self.callers.position(number) else { return };
         let Some(caller) = self.callers.all.get_mut(at) else { return };
         caller.work = Work::None;
@@ -290,7 +333,7 @@ impl Broadcast {
     }
 
     fn refuse_and_close(&mut self, number: u32, reason: &str) {
-        self.reply(number, &Reply::Refused(Refused { reason: reason.to_owned() }));
+        self.reply(number, &Refused { reason: reason.to_owned() });
         self.close_caller(number);
     }
 

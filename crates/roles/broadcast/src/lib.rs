@@ -1,15 +1,19 @@
-//! Broadcast: has every process of the gateway do what one caller asks for.
+//! Broadcast: has every process of the gateway do what one caller asks for, and know who is
+//! logged in.
 //!
 //! Master and workers connect to `broadcast.sock`; callers to the command channel. What is asked
 //! for goes to the standby first, then to the master, then to the active worker, as
-//! `mainstay-command` decides; this crate is the loop around it.
+//! `mainstay-command` decides. Whoever logs users in connects to the session channel; what it
+//! says goes to the journal and to every process, as `mainstay-session` decides. This crate is
+//! the loop around both.
 //!
 //! # Invariants
 //!
 //! 1. Its death stops nobody: traffic goes on, an apply that was under way is undone, and its
 //!    successor learns from the processes how things stand.
 //! 2. A caller gets one answer to each line, in their order.
-//! 3. A process is dead when its pidfd says so: a keeper holds its end of the channel open.
+//! 3. A logout is confirmed only when no process can accept the session any more.
+//! 4. A process is dead when its pidfd says so: a keeper holds its end of the channel open.
 //!
 //! # Not here
 //!
@@ -23,6 +27,8 @@ mod access;
 mod callers;
 mod commands;
 mod peers;
+mod requests;
+mod sessions;
 mod token;
 mod turn;
 

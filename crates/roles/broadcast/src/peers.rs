@@ -1,5 +1,7 @@
 //! The processes of the gateway, as they connect, speak and die.
 
+use std::os::fd::BorrowedFd;
+
 use anyhow::Context as _;
 use mainstay_command::Event;
 use mainstay_message::{receive, send};
@@ -145,6 +147,9 @@ impl Broadcast {
             (Standing::Known(Process::Master), ToBroadcast::Decided { active, current }) => {
                 self.step(Event::Decided { active, current })
             }
+            (Standing::Known(process), ToBroadcast::Sessions(said)) => {
+                self.hear_replica(process, peer.pid, said)
+            }
             (Standing::Known(process), ToBroadcast::Answered { number, answer }) => {
                 self.step(Event::Answered { process, number, answer })
             }
@@ -191,6 +196,7 @@ impl Broadcast {
             Standing::Guest { .. } => Ok(()),
             Standing::Known(process) => {
                 info!(%process, pid = peer.pid, "process is gone");
+                self.step_sessions(mainstay_session::Event::Left { pid: peer.pid })?;
                 self.step(Event::Gone(process))
             }
         }
@@ -199,11 +205,23 @@ impl Broadcast {
     /// Tells a process. One that does not listen is let go, and comes back if it can.
     pub(crate) fn tell(&mut self, process: Process, message: &ToPeer) -> anyhow::Result<()> {
         let Some(peer) = self.peers.known(process) else { return Ok(()) };
-        match send(&peer.channel, message, &[]) {
+        self.tell_peer(peer.pid, message, &[])
+    }
+
+    /// The same, by its number.
+    pub(crate) fn tell_peer(
+        &mut self,
+        pid: u32,
+        message: &ToPeer,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> anyhow::Result<()> {
+        let is_it = |peer: &&Peer| peer.pid == pid && matches!(peer.standing, Standing::Known(_));
+        let Some(peer) = self.peers.all.iter().find(is_it) else { return Ok(()) };
+        match send(&peer.channel, message, descriptors) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let number = peer.number;
-                warn!(%process, error = %Chain(&error), "cannot tell a process");
+                warn!(pid, error = %Chain(&error), "cannot tell a process");
                 self.lose(number)
             }
         }

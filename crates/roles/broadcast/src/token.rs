@@ -16,6 +16,9 @@ pub(crate) enum Token {
     /// Where callers come in: this one of their doors.
     Door(u32),
     Caller(u32),
+    Journal,
+    /// The end of the process with this number, which may have a table of sessions.
+    HolderEnd(u32),
 }
 
 impl Token {
@@ -28,6 +31,8 @@ impl Token {
             Self::PeerEnd(index) => (4, index),
             Self::Door(index) => (5, index),
             Self::Caller(index) => (6, index),
+            Self::Journal => (7, 0),
+            Self::HolderEnd(pid) => (8, pid),
         };
         kind << 32 | u64::from(index)
     }
@@ -42,6 +47,8 @@ impl Token {
             4 => Self::PeerEnd(index),
             5 => Self::Door(index),
             6 => Self::Caller(index),
+            7 => Self::Journal,
+            8 => Self::HolderEnd(index),
             _ => return None,
         })
     }
@@ -62,6 +69,8 @@ mod tests {
             Token::PeerEnd(1),
             Token::Door(0),
             Token::Caller(last),
+            Token::Journal,
+            Token::HolderEnd(last),
         ] {
             assert_eq!(Token::read(token.number()), Some(token));
         }

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use crate::callers::Callers;
 use crate::commands::{Ticket, Wanting};
 use crate::peers::Peers;
+use crate::sessions::Sessions;
 use crate::token::Token;
 
 /// Events taken from the kernel at once.
@@ -42,6 +43,7 @@ pub(crate) struct Broadcast {
     pub(crate) peers: Peers,
     pub(crate) callers: Callers,
     pub(crate) fanout: Fanout,
+    pub(crate) sessions: Sessions,
     /// Who wants the order that is under way.
     pub(crate) wanting: Option<Wanting>,
     /// What the master wants as soon as that is over.
@@ -63,6 +65,8 @@ enum Course {
 impl Broadcast {
     /// A broadcast that knows nobody yet.
     pub(crate) fn new(host: Host, signals: Signals, channel: Channel) -> anyhow::Result<Self> {
+        // Before anybody can come in.
+        let sessions = Sessions::open(&host)?;
         let path = host.run.join("broadcast.sock");
         let door = ChannelListener::bind(&path)
             .with_context(|| format!("cannot listen at {}", path.display()))?;
@@ -77,6 +81,7 @@ impl Broadcast {
             peers: Peers::default(),
             callers,
             fanout: Fanout::default(),
+            sessions,
             wanting: None,
             next: None,
             tickets: BTreeMap::new(),
@@ -87,6 +92,7 @@ impl Broadcast {
         broadcast.watch(&broadcast.signals, Token::Signals)?;
         broadcast.watch(&broadcast.door, Token::PeerDoor)?;
         broadcast.watch_doors()?;
+        broadcast.watch_sessions()?;
         broadcast.introduce()?;
         Ok(broadcast)
     }
@@ -99,6 +105,7 @@ impl Broadcast {
             if self.fanout.wake_at().is_some_and(|at| at <= now) {
                 self.step(Event::Tick)?;
             }
+            self.tick_sessions(now)?;
             self.expire_peers(now)?;
             self.expire_callers(now);
             self.work_for_all()?;
@@ -138,6 +145,8 @@ impl Broadcast {
             Token::PeerEnd(number) => self.bury_if_dead(number),
             Token::Door(door) => self.let_callers_in(door),
             Token::Caller(number) => self.hear_caller(number),
+            Token::Journal => self.look_at_journal(),
+            Token::HolderEnd(pid) => self.bury_holder(pid),
         }
     }
 
@@ -216,7 +225,12 @@ impl Broadcast {
 
     /// How long nothing will be due.
     fn wait_limit(&self, now: Timestamp) -> Duration {
-        let due = [Some(self.alive_at), self.supervisor.search_at(), self.fanout.wake_at()];
+        let due = [
+            Some(self.alive_at),
+            self.supervisor.search_at(),
+            self.fanout.wake_at(),
+            self.sessions_due(now),
+        ];
         let tick = self.host.pair.hang_timeout;
         let next = due.into_iter().flatten().min();
         next.map_or(tick, |next| next.since(now).clamp(MOMENT, tick))
