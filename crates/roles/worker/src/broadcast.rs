@@ -37,20 +37,26 @@ enum Purpose {
 }
 
 impl Control {
-    pub(crate) fn introduce_to_broadcast(&mut self) {
+    pub(crate) fn introduce_to_broadcast(&mut self) -> anyhow::Result<()> {
         let process = Process::Worker(self.rest.settings.slot);
         let hello = ToBroadcast::Hello { wire: WIRE_VERSION, process, pid: std::process::id() };
         self.tell_broadcast(&hello);
         self.say_what_it_serves();
+        self.introduce_sessions()
     }
 
     /// A broadcast that cannot be told is gone, and its successor asks anew.
-    fn tell_broadcast(&mut self, message: &ToBroadcast) {
+    pub(crate) fn tell_broadcast(&mut self, message: &ToBroadcast) {
         let Some(channel) = self.rest.broadcast.channel() else { return };
         if let Err(error) = send_within(channel, message, &[], SEND_LIMIT) {
             warn!(error = %Chain(&error), "cannot tell broadcast");
-            self.rest.broadcast.lose(&self.rest.poller, now());
+            self.leave_broadcast();
         }
+    }
+
+    /// Lets go of broadcast, and looks for it anew.
+    pub(crate) fn leave_broadcast(&mut self) {
+        self.rest.broadcast.lose(&self.rest.poller, now());
     }
 
     fn say_what_it_serves(&mut self) {
@@ -72,6 +78,7 @@ impl Control {
                         return Ok(Some(ending));
                     }
                 }
+                Ok(Some((ToPeer::Sessions(said), files))) => self.hear_sessions(said, files)?,
                 // Between broadcast and the master.
                 Ok(Some((ToPeer::Wanted { .. } | ToPeer::Ended { .. }, _))) => {}
                 Err(error) => {
@@ -214,7 +221,7 @@ impl Control {
     pub(crate) fn search_broadcast(&mut self) -> anyhow::Result<()> {
         if self.rest.broadcast.search(now()) {
             self.rest.broadcast.watch(&self.rest.poller, token::BROADCAST)?;
-            self.introduce_to_broadcast();
+            self.introduce_to_broadcast()?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::broadcast::Loading;
 use crate::lanes::Lanes;
 use crate::listeners::{self, Held};
 use crate::probes::Probing;
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 
 /// How long a peer that takes nothing is waited for.
@@ -40,6 +41,7 @@ pub(crate) mod token {
     pub(crate) const BROADCAST: u64 = 8;
     pub(crate) const BROADCAST_END: u64 = 9;
     pub(crate) const PROBES: u64 = 10;
+    pub(crate) const SESSIONS: u64 = 11;
     /// And up: one for each claim.
     pub(crate) const CLAIM: u64 = 1_000;
 }
@@ -95,6 +97,7 @@ pub(crate) struct Rest {
     pub(crate) leaving: Leaving,
     pub(crate) loading: Option<Loading>,
     pub(crate) probing: Option<Probing>,
+    pub(crate) sessions: Sessions,
 }
 
 /// Whether the process asked to be replaced.
@@ -124,6 +127,8 @@ impl Control {
         let master = Link::searching(&run.join("master.sock"), now());
         let supervisor = Link::connected(&run.join("supervisor.sock"), supervisor);
         let broadcast = Link::searching(&run.join("broadcast.sock"), now());
+        let announce_at = now() + settings.host.sessions.await_timeout;
+        let sessions = Sessions::new(&poller, announce_at)?;
         let rest = Rest {
             settings,
             signals,
@@ -140,6 +145,7 @@ impl Control {
             leaving: Leaving::No,
             loading: None,
             probing: None,
+            sessions,
         };
         Ok(Self { kept, rest })
     }
@@ -149,6 +155,7 @@ impl Control {
         self.introduce_to_supervisor()?;
         loop {
             self.search()?;
+            self.announce();
             let limit = self.next_search();
             let count = self.rest.poller.wait(limit).context("cannot wait for events")?;
             let tokens: VecDeque<u64> = (0..count)
@@ -166,7 +173,8 @@ impl Control {
     fn next_search(&self) -> Option<Duration> {
         let rest = &self.rest;
         let searches = [&rest.master, &rest.supervisor, &rest.broadcast].map(Link::search_at);
-        searches.into_iter().flatten().min().map(|at| at.since(now()))
+        let due = searches.into_iter().chain([rest.sessions.due()]);
+        due.flatten().min().map(|at| at.since(now()))
     }
 
     /// Looks for whoever is away.
@@ -220,6 +228,7 @@ impl Control {
                 return Ok(ending);
             }
             token::PROBES => self.end_probes()?,
+            token::SESSIONS => self.take_loaded()?,
             claim => {
                 let number = claim.saturating_sub(token::CLAIM);
                 let adopted = rest.adoptions.receive(number, &mut rest.lanes, now())?;
@@ -293,6 +302,7 @@ impl Control {
 
     fn lose_master(&mut self) {
         let rest = &mut self.rest;
+        rest.sessions.forget_master();
         rest.master.lose(&rest.poller, now());
     }
 
@@ -345,9 +355,7 @@ impl Control {
     }
 
     fn be_welcome(&mut self) {
-        if !matches!(self.rest.course, Course::Draining(_)) {
-            self.tell_master(&ToMaster::Ready);
-        }
+        self.may_announce();
         if self.rest.leaving == Leaving::Asked {
             self.tell_master(&ToMaster::Leaving);
         }
@@ -392,7 +400,10 @@ impl Control {
     }
 
     fn hear_lanes(&mut self) -> anyhow::Result<Option<Ending>> {
-        for report in self.rest.lanes.reports()? {
+        for (lane, report) in self.rest.lanes.reports()? {
+            if matches!(report, Report::Ended) {
+                self.lane_ended(lane)?;
+            }
             match (report, self.rest.course) {
                 (Report::Adopted { ticket, adopted }, _) => {
                     let whole = self.rest.adoptions.taken(ticket, adopted, now());
@@ -406,6 +417,8 @@ impl Control {
                         return Ok(Some(ending));
                     }
                 }
+                (Report::SessionsChanged, _) => self.lane_changed(lane)?,
+                (Report::Used(uses), _) => self.tell_uses(uses),
                 (Report::Received, _) => {
                     if self.rest.adoptions.lane_received() {
                         self.claim_estates()?;

@@ -111,10 +111,10 @@ impl Lanes {
         self.next()?.tell(command).context("cannot tell a lane")
     }
 
-    /// What they reported since the last call.
-    pub(crate) fn reports(&self) -> anyhow::Result<Vec<Report>> {
+    /// What they reported since the last call, and which of them did.
+    pub(crate) fn reports(&self) -> anyhow::Result<Vec<(usize, Report)>> {
         self.raised.take().context("cannot take an event back")?;
-        Ok(self.reports.try_iter().map(|(_, report)| report).collect())
+        Ok(self.reports.try_iter().collect())
     }
 
     /// Waits for the end of all threads, which were told to end.

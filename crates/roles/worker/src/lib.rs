@@ -23,6 +23,7 @@ mod control;
 mod lanes;
 mod listeners;
 mod probes;
+mod sessions;
 mod settings;
 
 use std::path::PathBuf;
