@@ -38,7 +38,8 @@ impl Master {
         let hello = ToBroadcast::Hello { wire: WIRE_VERSION, process: Process::Master, pid };
         self.told = None;
         self.tell_broadcast(&hello)?;
-        self.tell_decisions()
+        self.tell_decisions()?;
+        self.introduce_sessions()
     }
 
     /// Tells what was decided, if that has changed.
@@ -88,6 +89,7 @@ impl Master {
                 Ok(Some((ToPeer::Wanted { ticket, generation }, _))) => {
                     self.roll_back(Asker::Ticket(ticket), Some(generation))?;
                 }
+                Ok(Some((ToPeer::Sessions(said), files))) => self.hear_sessions(said, files)?,
                 Ok(Some((ToPeer::Ended { outcome }, _))) => self.chain_ended(outcome)?,
                 Err(error) => {
                     debug!(error = %Chain(&error), "broadcast's channel ended");

@@ -34,6 +34,7 @@ mod perform;
 mod proposal;
 mod pulse;
 mod refuse;
+mod sessions;
 mod settings;
 mod status;
 mod supervisor_link;

@@ -32,6 +32,8 @@ pub(crate) enum Token {
     Check,
     /// A hook is over.
     Hook,
+    /// The sessions were read.
+    Sessions,
 }
 
 impl Token {
@@ -52,6 +54,7 @@ impl Token {
             Self::Broadcast(index) => (12, index),
             Self::Check => (13, 0),
             Self::Hook => (14, 0),
+            Self::Sessions => (15, 0),
         };
         kind << 32 | u64::from(index)
     }
@@ -74,6 +77,7 @@ impl Token {
             12 => Self::Broadcast(index),
             13 => Self::Check,
             14 => Self::Hook,
+            15 => Self::Sessions,
             _ => return None,
         })
     }
@@ -102,6 +106,7 @@ mod tests {
             Token::Broadcast(1),
             Token::Check,
             Token::Hook,
+            Token::Sessions,
         ] {
             assert_eq!(Token::read(token.number()), Some(token));
         }

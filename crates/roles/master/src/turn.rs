@@ -30,6 +30,7 @@ use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::proposal::Proposal;
 use crate::refuse::Refusing;
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::status::Tally;
 use crate::supervisor_link::{SEARCH_INTERVAL, SupervisorLink};
@@ -54,6 +55,7 @@ pub(crate) struct Master {
     /// What broadcast was told last.
     pub(crate) told: Option<Told>,
     pub(crate) swapping: Option<Swapping>,
+    pub(crate) sessions: Sessions,
     pub(crate) listeners: Listeners,
     /// None before the supervisor's first message.
     pub(crate) doors: Option<Doors>,
@@ -132,6 +134,7 @@ impl Master {
             broadcast,
             told: None,
             swapping: None,
+            sessions: Sessions::new()?,
             listeners: Listeners::default(),
             doors: None,
             lease: None,
@@ -152,6 +155,7 @@ impl Master {
             looked: now,
         };
         master.watch(&master.signals, Token::Signals)?;
+        master.watch(&master.sessions, Token::Sessions)?;
         master
             .kept
             .watch(&master.poller, Token::Keeper.number())
@@ -240,6 +244,7 @@ impl Master {
             }
             Token::Check => self.end_check(),
             Token::Hook => self.end_hook(),
+            Token::Sessions => self.take_loaded_sessions(),
             Token::Broadcast(0) => self.hear_broadcast(),
             // What it said before it died counts.
             Token::Broadcast(_) => {

@@ -1,0 +1,139 @@
+//! Who is logged in, as the master has it: its answer is the last that broadcast waits for
+//! before a caller gets its own.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use mainstay_journal::Loader;
+use mainstay_model::Chain;
+use mainstay_os::Event;
+use mainstay_session::{Replica, ReplicaEffect, ReplicaEvent, Table};
+use mainstay_wire::broadcast::ToBroadcast;
+use mainstay_wire::session::{ToReplica, Update};
+use tracing::{error, info};
+
+use crate::turn::Master;
+
+/// The sessions, and how far they have come.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    replica: Replica,
+    pub(crate) table: Table,
+    /// What was read and is not in force.
+    aside: Option<Table>,
+    loader: Option<Loader>,
+    raised: Arc<Event>,
+}
+
+impl Sessions {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            replica: Replica::default(),
+            table: Table::default(),
+            aside: None,
+            loader: None,
+            raised: Arc::new(Event::new().context("cannot make an event")?),
+        })
+    }
+}
+
+impl AsFd for Sessions {
+    /// Readable when the journal was read.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.raised.as_fd()
+    }
+}
+
+impl Master {
+    /// Broadcast has heard our Hello.
+    pub(crate) fn introduce_sessions(&mut self) -> anyhow::Result<()> {
+        self.step_sessions(ReplicaEvent::Connected, &[], Vec::new())
+    }
+
+    /// Broadcast says something about sessions.
+    pub(crate) fn hear_sessions(
+        &mut self,
+        said: ToReplica,
+        files: Vec<OwnedFd>,
+    ) -> anyhow::Result<()> {
+        match said {
+            ToReplica::Load { place, .. } => {
+                self.step_sessions(ReplicaEvent::Load(place), &[], files)
+            }
+            ToReplica::Apply { first, updates, then } => {
+                let count = updates.len() as u64;
+                self.step_sessions(ReplicaEvent::Apply { first, count, then }, &updates, files)
+            }
+        }
+    }
+
+    /// The journal was read, or cannot be.
+    pub(crate) fn take_loaded_sessions(&mut self) -> anyhow::Result<()> {
+        let sessions = &mut self.sessions;
+        let Some(loader) = &sessions.loader else {
+            // Of a broadcast that is gone.
+            sessions.raised.take().context("cannot take an event back")?;
+            return Ok(());
+        };
+        let Some(result) = loader.take() else { return Ok(()) };
+        let place = loader.place;
+        sessions.loader = None;
+        match result {
+            Ok(table) => {
+                info!(sessions = table.len(), number = place.number, "sessions were read");
+                sessions.aside = Some(table);
+                self.step_sessions(ReplicaEvent::Read(place), &[], Vec::new())
+            }
+            Err(error) => {
+                error!(error = %Chain(&error), "cannot read the sessions, asking again");
+                self.lose_broadcast()
+            }
+        }
+    }
+
+    fn step_sessions(
+        &mut self,
+        event: ReplicaEvent,
+        updates: &[Arc<Update>],
+        mut files: Vec<OwnedFd>,
+    ) -> anyhow::Result<()> {
+        let after = |skip| updates.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        for effect in self.sessions.replica.step(event) {
+            let sessions = &mut self.sessions;
+            match effect {
+                ReplicaEffect::Read(place) => {
+                    let files = std::mem::take(&mut files).into_iter().map(File::from).collect();
+                    let loader = Loader::begin(files, place, &sessions.raised)
+                        .context("cannot begin to read the sessions")?;
+                    sessions.loader = Some(loader);
+                }
+                ReplicaEffect::Stage => {}
+                ReplicaEffect::ApplyStaged { skip } => {
+                    if let Some(aside) = &mut sessions.aside {
+                        for update in after(skip) {
+                            aside.apply(update);
+                        }
+                    }
+                }
+                ReplicaEffect::Install => {
+                    sessions.table = sessions.aside.take().unwrap_or_default();
+                    self.step_sessions(ReplicaEvent::Changed, &[], Vec::new())?;
+                }
+                ReplicaEffect::Apply { skip } => {
+                    for update in after(skip) {
+                        sessions.table.apply(update);
+                    }
+                    self.step_sessions(ReplicaEvent::Changed, &[], Vec::new())?;
+                }
+                ReplicaEffect::Say(said) => self.tell_broadcast(&ToBroadcast::Sessions(said))?,
+                ReplicaEffect::Leave => {
+                    error!("broadcast does not keep to the protocol, asking again");
+                    self.lose_broadcast()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
