@@ -1,8 +1,9 @@
-//! Somebody at the command channel: a line, and the answer to it.
+//! Somebody at the command channel or the session channel: a line, and the answer to it.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use crate::gateway::{DEADLINE, Gateway};
 use crate::wait;
@@ -17,8 +18,13 @@ impl Caller<UnixStream> {
     /// One whom the kernel names.
     pub fn connect(gateway: &Gateway) -> anyhow::Result<Self> {
         let path = gateway.path().join("run/command.sock");
-        let connect = || UnixStream::connect(&path).ok();
-        let stream = wait::until("the command channel", DEADLINE, connect)?;
+        wait::until("the command channel", DEADLINE, || Self::connect_at(&path).ok())
+            .map_err(Into::into)
+    }
+
+    /// The same, if somebody is there.
+    pub fn connect_at(path: &Path) -> anyhow::Result<Self> {
+        let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         Ok(Self { stream: BufReader::new(stream) })
     }

@@ -28,6 +28,7 @@
 
 pub mod administration;
 pub mod api;
+pub mod announcer;
 pub mod caller;
 pub mod children;
 pub mod cli;

@@ -118,6 +118,7 @@ impl Setup {
             .with_host("pair", "hang_timeout", "500ms")
             // Gateways of several tests run at a time.
             .with_host("broadcast", "command", "unix")
+            .with_host("broadcast", "session", "unix")
             .with_gateway("apply", "confirm", "100ms")
             .with_gateway("timeouts", "keepalive", "1h")
             .with_gateway("timeouts", "upstream_idle", "1h")
