@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: made-up lives of a gateway, from a seed or from a kept history.
+//! `cargo xtask sim`: made-up lives of a gateway, or of who is logged in, from a seed or from a kept history.
 
 use std::io;
 use std::time::SystemTime;
@@ -10,7 +10,8 @@ use crate::shell;
 /// What the simulator is told; it explains itself when it does not understand.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// `gateway [--seed N | --seeds N] [--steps N]` or `gateway --replay FILE [--step]`
+    /// `gateway [--seed N | --seeds N] [--steps N]` or `gateway --replay FILE [--step]`; `sessions`
+    /// likewise, without `--step`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "gateway")]
     arguments: Vec<String>,
 }

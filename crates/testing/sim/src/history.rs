@@ -1,6 +1,7 @@
 //! What happened, as lines of JSON: the seed, then one action a line. To be kept, shortened
 //! by hand, and played again.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
@@ -8,21 +9,21 @@ use crate::world::Flaw;
 
 /// Every action of one run, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct History {
+pub struct History<A = Action, F = Flaw> {
     /// Where the actions came from. Playing them again does not need it.
     pub seed: u64,
     /// The rule that the world leaves out, if it does.
-    pub flaw: Option<Flaw>,
+    pub flaw: Option<F>,
     /// What happened.
-    pub actions: Vec<Action>,
+    pub actions: Vec<A>,
 }
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct Head<F> {
     seed: u64,
-    flaw: Option<Flaw>,
+    flaw: Option<F>,
 }
 
 /// Why a history could not be written or read.
@@ -38,7 +39,7 @@ pub enum HistoryError {
     Write { source: serde_json::Error },
 }
 
-impl History {
+impl<A: Serialize + DeserializeOwned, F: Copy + Serialize + DeserializeOwned> History<A, F> {
     /// Reads what [`History::to_lines`] wrote. Empty lines are skipped.
     pub fn from_lines(text: &str) -> Result<Self, HistoryError> {
         let mut lines = (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty());
@@ -70,6 +71,8 @@ fn read<T: for<'a> Deserialize<'a>>(line: usize, text: &str) -> Result<T, Histor
 mod tests {
     use super::*;
 
+    type Kept = History<Action, Flaw>;
+
     #[test]
     fn a_history_is_read_as_it_was_written() {
         let history = History {
@@ -92,8 +95,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_action_is_named() {
-        let problem = History::from_lines("{\"seed\":1,\"flaw\":null}\n\"dance\"").unwrap_err();
+        let problem = Kept::from_lines("{\"seed\":1,\"flaw\":null}\n\"dance\"").unwrap_err();
         assert_eq!(problem.to_string(), "cannot read line 2 of a history");
-        assert!(matches!(History::from_lines(""), Err(HistoryError::Empty)));
+        assert!(matches!(Kept::from_lines(""), Err(HistoryError::Empty)));
     }
 }

@@ -3,7 +3,7 @@
 //! `flaws/` has a history for each rule, found by `cargo xtask sim gateway --seeds N --flaw
 //! NAME`. Without the flaw the same actions do no harm, so it is the rule that matters.
 
-use mainstay_sim::{Flaw, History, Invariant, gateway};
+use mainstay_sim::{Flaw, History, Invariant, gateway, sessions};
 
 #[test]
 fn every_flaw_breaks_an_invariant() {
@@ -31,6 +31,33 @@ fn luck_finds_a_lease_that_moves_too_early() {
         .find_map(|seed| gateway::run_flawed(seed, 500, Some(Flaw::LeaseMovesAtRevoke)).err());
     let broken = found.expect("a hundred seeds find it");
     assert!(matches!(broken.invariant, Invariant::OneLeaseHolder | Invariant::OneActiveWorker));
+}
+
+/// Luck finds what becomes of sessions without each rule, and the same actions do no harm with
+/// it.
+#[test]
+fn luck_finds_every_flaw_of_sessions() {
+    use sessions::{Flaw, Invariant};
+    for flaw in Flaw::ALL {
+        let found = (0..1_000).find_map(|seed| sessions::run(seed, 500, Some(flaw)).err());
+        let broken = found.unwrap_or_else(|| panic!("a thousand seeds do not find {flaw:?}"));
+        let expected: &[Invariant] = match flaw {
+            Flaw::ChannelEndIsDeath | Flaw::NobodyWasThere | Flaw::FirstThreadAnswers => {
+                &[Invariant::NobodyComesBack, Invariant::NoSessionLost]
+            }
+            Flaw::ServesWhatItRead => &[Invariant::NobodyComesBack, Invariant::NoSessionLost],
+            Flaw::WrittenIsCommitted => {
+                &[Invariant::ConfirmedIsOnTheDisk, Invariant::NobodyComesBack]
+            }
+        };
+        assert!(expected.contains(&broken.invariant), "{flaw:?}: {broken}");
+        let mut history = sessions::shorten(broken).history;
+        assert_eq!(history.flaw, Some(flaw));
+        history.flaw = None;
+        if let Err(broken) = sessions::replay(&history) {
+            panic!("the history of {flaw:?} does harm without it: {broken}");
+        }
+    }
 }
 
 fn history(flaw: Flaw) -> (&'static str, Invariant) {

@@ -4,7 +4,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use mainstay_sim::gateway;
+use mainstay_sim::{gateway, sessions};
 
 const STEPS: u32 = 500;
 
@@ -12,6 +12,27 @@ const STEPS: u32 = 500;
 fn a_thousand_seeds() {
     for seed in 0..1_000 {
         play(seed);
+    }
+}
+
+#[test]
+fn a_thousand_seeds_of_sessions() {
+    for seed in 0..1_000 {
+        play_sessions(seed);
+    }
+}
+
+#[test]
+fn a_fresh_seed_of_sessions() {
+    let seed = RandomState::new().hash_one("fresh");
+    eprintln!("fresh seed {seed}");
+    play_sessions(seed);
+}
+
+#[track_caller]
+fn play_sessions(seed: u64) {
+    if let Err(broken) = sessions::run(seed, STEPS, None) {
+        panic!("{broken}");
     }
 }
 

@@ -1,0 +1,153 @@
+//! Who is logged in, in a made-up gateway: the real register, replication and replicas, a disk
+//! that loses what was not synced, and crashes of every process between every two messages.
+//!
+//! # What is real
+//!
+//! `mainstay-session`: what a request comes to, the order in which it goes where, and what a
+//! process does with what it is told. The loops around that, the lanes, the journal's files and
+//! the callers are models.
+
+mod action;
+mod check;
+mod perform;
+mod world;
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::History;
+use crate::luck::Luck;
+
+pub use action::Action;
+use check::{liveness, safety};
+use world::World;
+
+/// Rounds in which everything under way must arrive once the bad luck stopped.
+const CALM_ROUNDS: u32 = 200;
+
+/// Actions drawn before a step is given up: most find nothing to do.
+const DRAWS_MAX: u32 = 20;
+
+/// A rule that this world leaves out, to show that an invariant notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flaw {
+    /// A process whose channel ended is taken for dead.
+    ChannelEndIsDeath,
+    /// A new broadcast does not ask who was running before it.
+    NobodyWasThere,
+    /// A worker says that it goes by an update when its first thread does.
+    FirstThreadAnswers,
+    /// The journal says that updates are on the disk when they were written.
+    WrittenIsCommitted,
+    /// A worker accepts by what it has read before it is told to.
+    ServesWhatItRead,
+}
+
+impl Flaw {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ChannelEndIsDeath,
+        Self::NobodyWasThere,
+        Self::FirstThreadAnswers,
+        Self::WrittenIsCommitted,
+        Self::ServesWhatItRead,
+    ];
+}
+
+/// What must hold: after every event, but for the last, which holds in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invariant {
+    /// A session whose announcement was confirmed is in every process that accepts any.
+    NoSessionLost,
+    /// A session whose logout was confirmed is accepted nowhere.
+    NobodyComesBack,
+    /// What was confirmed is on the disk.
+    ConfirmedIsOnTheDisk,
+    /// The answer is the master's: it has what is confirmed.
+    TheMasterAnswers,
+    /// In the end everything is confirmed, and all have the same.
+    EverybodyKnowsInTheEnd,
+}
+
+/// An invariant that did not hold, and how it came to that.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{invariant:?} after {} actions of seed {}: {what}", history.actions.len(), history.seed)]
+pub struct Broken {
+    pub invariant: Invariant,
+    pub what: String,
+    pub history: History<Action, Flaw>,
+}
+
+/// What was found, before anybody knows the history.
+type Finding = (Invariant, String);
+
+/// Plays `steps` random actions, checking every invariant after each.
+pub fn run(seed: u64, steps: u32, flaw: Option<Flaw>) -> Result<(), Box<Broken>> {
+    let mut luck = Luck::new(seed);
+    let mut world = World::new(flaw);
+    let mut history = History { seed, flaw, actions: Vec::new() };
+    for _ in 0..steps {
+        for _ in 0..DRAWS_MAX {
+            let action = Action::any(&mut luck);
+            if world.perform(action).is_some() {
+                history.actions.push(action);
+                break;
+            }
+        }
+        if let Err(finding) = safety(&world) {
+            return Err(broken(finding, history));
+        }
+    }
+    calm_down(&mut world).map_err(|finding| broken(finding, history))
+}
+
+/// Plays a history again.
+pub fn replay(history: &History<Action, Flaw>) -> Result<(), Box<Broken>> {
+    let mut world = World::new(history.flaw);
+    let mut played = History { actions: Vec::new(), ..*history };
+    for action in &history.actions {
+        played.actions.push(*action);
+        // In a history that was shortened, some actions find nothing to do.
+        let _nothing_to_do = world.perform(*action);
+        if let Err(finding) = safety(&world) {
+            return Err(broken(finding, played));
+        }
+    }
+    calm_down(&mut world).map_err(|finding| broken(finding, played))
+}
+
+/// The same failure, from as few actions as can be found by leaving single ones out.
+pub fn shorten(mut shortest: Box<Broken>) -> Box<Broken> {
+    let mut at = shortest.history.actions.len();
+    while at > 0 {
+        at -= 1;
+        let mut history = shortest.history.clone();
+        if at < history.actions.len() {
+            history.actions.remove(at);
+            if let Err(shorter) = replay(&history)
+                && shorter.invariant == shortest.invariant
+            {
+                shortest = shorter;
+            }
+        }
+    }
+    shortest
+}
+
+fn broken((invariant, what): Finding, history: History<Action, Flaw>) -> Box<Broken> {
+    Box::new(Broken { invariant, what, history })
+}
+
+/// Nothing bad happens any more, and everything under way arrives.
+fn calm_down(world: &mut World) -> Result<(), Finding> {
+    for _ in 0..CALM_ROUNDS {
+        for action in Action::calm() {
+            let _nothing_to_do = world.perform(action);
+            safety(world)?;
+        }
+        if liveness(world).is_ok() {
+            break;
+        }
+    }
+    liveness(world)
+}
