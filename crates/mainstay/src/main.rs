@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Role::Policy(PolicyCommand::Refresh(options)) => mainstay_ctl::policy_refresh(&options),
         Role::Esp(EspCommand::Status(options)) => mainstay_ctl::esp_status(&options),
         Role::Alerts(options) => mainstay_ctl::alerts(&options),
+        Role::Session(command) => mainstay_ctl::session(&command),
         Role::Status(options) => mainstay_ctl::status(&options),
         Role::Quickstart(options) => mainstay_quickstart::run(&options).map(|()| ExitCode::SUCCESS),
     };

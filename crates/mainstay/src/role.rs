@@ -41,6 +41,9 @@ pub(crate) enum Role {
     /// The service that logs users in
     #[command(subcommand)]
     Esp(EspCommand),
+    /// Who is logged in
+    #[command(subcommand)]
+    Session(mainstay_ctl::SessionCommand),
     /// Replace the program of every process, with nothing closed
     Upgrade(mainstay_ctl::UpgradeOptions),
     /// Show which alerts stand, and what happened last
@@ -112,6 +115,7 @@ impl Role {
             | Self::Policy(_)
             | Self::Esp(_)
             | Self::Alerts(_)
+            | Self::Session(_)
             | Self::Status(_)
             | Self::Upgrade(_)
             | Self::Fits(_)
@@ -137,6 +141,7 @@ impl Role {
             Self::Purge(_) => "purge".to_owned(),
             Self::Policy(_) => "policy".to_owned(),
             Self::Esp(_) => "esp".to_owned(),
+            Self::Session(_) => "session".to_owned(),
             Self::Upgrade(_) => "upgrade".to_owned(),
             Self::Fits(_) => "fits".to_owned(),
             Self::Alerts(_) => "alerts".to_owned(),
@@ -197,6 +202,7 @@ mod tests {
             "rollback",
             "generations",
             "swap",
+            "session",
             "upgrade",
             "alerts",
             "status",

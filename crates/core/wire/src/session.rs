@@ -143,6 +143,9 @@ pub struct Login {
 pub struct Whose {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<SessionId>,
+    /// The one with this key, as [`Request::List`] shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<SessionKey>,
     /// All sessions of this user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -232,6 +235,7 @@ mod tests {
         let whose = |id, subject: Option<&str>, provider: Option<&str>| {
             Request::Logout(Whose {
                 id,
+                key: None,
                 subject: subject.map(str::to_owned),
                 provider_session: provider.map(str::to_owned),
             })

@@ -82,15 +82,17 @@ impl Broadcast {
     }
 
     fn log_out(&mut self, caller: u32, asked: &Asked) -> anyhow::Result<()> {
-        let whose = match (&asked.id, &asked.subject, &asked.provider_session) {
-            (Some(id), None, None) => Whose::Key(key_of(id)),
-            (None, Some(name), None) => Whose::Subject(name),
-            (None, None, Some(name)) => Whose::ProviderSession(name),
-            _ => {
-                let reason = "a logout names exactly one of id, subject and provider_session";
-                self.refuse_session(caller, reason.to_owned());
-                return Ok(());
-            }
+        let named = [
+            asked.id.as_ref().map(|id| Whose::Key(key_of(id))),
+            asked.key.map(Whose::Key),
+            asked.subject.as_deref().map(Whose::Subject),
+            asked.provider_session.as_deref().map(Whose::ProviderSession),
+        ];
+        let mut named = named.into_iter().flatten();
+        let (Some(whose), None) = (named.next(), named.next()) else {
+            let reason = "a logout names exactly one of id, key, subject and provider_session";
+            self.refuse_session(caller, reason.to_owned());
+            return Ok(());
         };
         // Without any, the answer waits all the same: an earlier logout of them may be under
         // way still.

@@ -1,6 +1,7 @@
 //! What an operator asks: is this configuration right ([`check`]), what does the gateway do
 //! ([`status`]), to serve another configuration ([`apply`]) or an earlier one again
 //! ([`rollback`], [`generations`]), orders to every process ([`swap`] and its neighbours),
+//! who is logged in ([`session`]),
 //! or another program for all of them ([`upgrade`]).
 //!
 //! # Not here
@@ -17,6 +18,7 @@ mod check;
 mod generations;
 mod order;
 mod place;
+mod session;
 mod status;
 mod table;
 mod text;
@@ -28,5 +30,6 @@ pub use apply::{ApplyOptions, RollbackOptions, apply, rollback};
 pub use check::{CheckOptions, check};
 pub use generations::{GenerationsOptions, generations};
 pub use order::{OrderOptions, esp_status, policy_refresh, purge, swap};
+pub use session::{SessionCommand, session};
 pub use status::{StatusOptions, status};
 pub use upgrade::{UpgradeOptions, upgrade};
