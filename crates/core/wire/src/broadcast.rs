@@ -9,7 +9,7 @@ use mainstay_model::{Generation, Process, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::Message;
-use crate::session::{ToRegister, ToReplica};
+use crate::session::{Figures, ToRegister, ToReplica};
 
 /// Broadcast to a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum ToPeer {
     Ended { outcome: Outcome },
     /// About who is logged in.
     Sessions(ToReplica),
+    /// To the master, now and then: what is counted about that.
+    Figures(Figures),
 }
 
 /// A process to broadcast.
@@ -105,7 +107,8 @@ impl Message for ToPeer {
             Self::Sessions(ToReplica::Apply { .. })
             | Self::Do { .. }
             | Self::Wanted { .. }
-            | Self::Ended { .. } => 0,
+            | Self::Ended { .. }
+            | Self::Figures(_) => 0,
         }
     }
 }

@@ -196,6 +196,20 @@ pub struct Status {
     pub processes: Vec<Standing>,
 }
 
+/// What broadcast counts, for the master's metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    pub sessions_max: u64,
+    /// The last update.
+    pub number: u64,
+    /// Updates since the last snapshot, in bytes.
+    pub journal_bytes: u64,
+    /// Waits for the disk since broadcast started.
+    pub commits: u64,
+    /// How long the oldest update of each had waited, together.
+    pub commit_micros: u64,
+}
+
 /// How far a process has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {

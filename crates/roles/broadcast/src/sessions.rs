@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_config::Host;
@@ -15,11 +16,14 @@ use mainstay_model::{Process, Timestamp};
 use mainstay_os::{Pidfd, now, still_runs, wall_now};
 use mainstay_session::{Answer, Effect, Event, Register, Replication};
 use mainstay_wire::broadcast::ToPeer;
-use mainstay_wire::session::{Place, Reply, ToRegister, ToReplica, Update};
+use mainstay_wire::session::{Figures, Place, Reply, ToRegister, ToReplica, Update};
 use tracing::{info, warn};
 
 use crate::token::Token;
 use crate::turn::Broadcast;
+
+/// How often the master is told what is counted.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Who is logged in, and who knows.
 #[derive(Debug)]
@@ -33,6 +37,9 @@ pub(crate) struct Sessions {
     /// What callers wait for.
     tickets: BTreeMap<u64, Waiting>,
     tickets_seen: u64,
+    /// What the master was told to show, and when it is told again.
+    told: Figures,
+    tell_at: Timestamp,
 }
 
 /// A caller who waits until every process has what it wants.
@@ -71,6 +78,8 @@ impl Sessions {
             holders,
             tickets: BTreeMap::new(),
             tickets_seen: 0,
+            told: Figures::default(),
+            tell_at: began,
         })
     }
 }
@@ -102,6 +111,8 @@ impl Broadcast {
     ) -> anyhow::Result<()> {
         match said {
             ToRegister::At { held } => {
+                // Another master knows nothing yet.
+                self.sessions.told = Figures::default();
                 if !self.sessions.holders.contains_key(&pid) {
                     let Ok(pidfd) = Pidfd::open(pid) else { return Ok(()) };
                     self.watch(&pidfd, Token::HolderEnd(pid))?;
@@ -159,10 +170,33 @@ impl Broadcast {
         if self.sessions.replication.wake_at().is_some_and(|at| at <= now) {
             self.step_sessions(Event::Tick)?;
         }
+        self.tell_figures(now)?;
         while let Some(update) = self.sessions.register.expire(wall_now()) {
             self.change_sessions(None, vec![update])?;
         }
         Ok(())
+    }
+
+    /// Tells the master what it may show of the journal, if that is news and it is time to.
+    fn tell_figures(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        let sessions = &mut self.sessions;
+        if now < sessions.tell_at || !self.peers.has(Process::Master) {
+            return Ok(());
+        }
+        sessions.tell_at = now + FIGURES_INTERVAL;
+        let journal = sessions.journal.figures();
+        let figures = Figures {
+            sessions_max: self.host.sessions.max as u64,
+            number: sessions.replication.last(),
+            journal_bytes: journal.tail_bytes,
+            commits: journal.commits,
+            commit_micros: journal.commit_micros,
+        };
+        if figures == sessions.told {
+            return Ok(());
+        }
+        sessions.told = figures;
+        self.tell(Process::Master, &ToPeer::Figures(figures))
     }
 
     /// Tells the machine what happened, and does what it asks for.

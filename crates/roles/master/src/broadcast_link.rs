@@ -90,6 +90,7 @@ impl Master {
                     self.roll_back(Asker::Ticket(ticket), Some(generation))?;
                 }
                 Ok(Some((ToPeer::Sessions(said), files))) => self.hear_sessions(said, files)?,
+                Ok(Some((ToPeer::Figures(figures), _))) => self.sessions.figures = figures,
                 Ok(Some((ToPeer::Ended { outcome }, _))) => self.chain_ended(outcome)?,
                 Err(error) => {
                     debug!(error = %Chain(&error), "broadcast's channel ended");

@@ -9,6 +9,7 @@ use mainstay_ledger::Counter;
 use mainstay_model::{Process, Slot};
 use mainstay_wire::command::{ProcessStatus, State, Status};
 use mainstay_wire::event;
+use mainstay_wire::session::Figures;
 
 use crate::status::Tally;
 
@@ -24,6 +25,9 @@ pub(crate) struct Snapshot {
     /// As the supervisor said last.
     pub(crate) events: event::Tally,
     pub(crate) workers: Vec<Metered>,
+    /// How many are logged in.
+    pub(crate) sessions: usize,
+    pub(crate) session_figures: Figures,
 }
 
 /// What one worker counted.
@@ -138,6 +142,7 @@ pub(crate) fn render(snapshot: &Snapshot) -> String {
     processes(&mut page, &snapshot.status);
     gateway(&mut page, snapshot);
     events(&mut page, &snapshot.events);
+    sessions(&mut page, snapshot);
     for (name, kind, help, counters) in WORKER_METRICS {
         page.begin(name, kind, help);
         for worker in &snapshot.workers {
@@ -278,6 +283,37 @@ fn events(page: &mut Page, events: &event::Tally) {
     }
 }
 
+fn sessions(page: &mut Page, snapshot: &Snapshot) {
+    let Figures { sessions_max, number, journal_bytes, commits, commit_micros } =
+        snapshot.session_figures;
+    let metrics = [
+        ("mainstay_sessions", Kind::Gauge, "Sessions that there are.", snapshot.sessions as u64),
+        ("mainstay_sessions_max", Kind::Gauge, "Sessions that there may be.", sessions_max),
+        ("mainstay_session_updates_total", Kind::Counter, "Changes of sessions.", number),
+        (
+            "mainstay_session_journal_bytes",
+            Kind::Gauge,
+            "Bytes of the journal of sessions since its last snapshot.",
+            journal_bytes,
+        ),
+        (
+            "mainstay_session_commits_total",
+            Kind::Counter,
+            "Waits for the disk by the journal of sessions.",
+            commits,
+        ),
+        (
+            "mainstay_session_commit_microseconds_total",
+            Kind::Counter,
+            "How long the oldest change of each of these waits took to be on the disk.",
+            commit_micros,
+        ),
+    ];
+    for (name, kind, help, value) in metrics {
+        page.single(name, kind, help, value);
+    }
+}
+
 impl Metered {
     fn count(&self, counter: Counter) -> u64 {
         self.counts.iter().find(|(of, _)| *of == counter).map_or(0, |(_, count)| *count)
@@ -367,6 +403,8 @@ mod tests {
                     dropped: 0,
                 }],
             },
+            sessions: 12,
+            session_figures: Figures { number: 34, ..Figures::default() },
             workers: vec![Metered { slot: Slot::Two, counts: vec![(Counter::Responses2xx, 9)] }],
         }
     }
@@ -385,6 +423,8 @@ mod tests {
             "mainstay_events_total{gateway=\"edge-1\",event=\"failed_over\"} 3",
             "mainstay_alerts_standing{gateway=\"edge-1\"} 1",
             "mainstay_event_deliveries_total{gateway=\"edge-1\",outlet=\"webhook\",result=\"failed\"} 2",
+            "mainstay_sessions{gateway=\"edge-1\"} 12",
+            "mainstay_session_updates_total{gateway=\"edge-1\"} 34",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in:\n{page}");
         }

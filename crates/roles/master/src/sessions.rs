@@ -11,7 +11,7 @@ use mainstay_model::Chain;
 use mainstay_os::Event;
 use mainstay_session::{Replica, ReplicaEffect, ReplicaEvent, Table};
 use mainstay_wire::broadcast::ToBroadcast;
-use mainstay_wire::session::{ToReplica, Update};
+use mainstay_wire::session::{Figures, ToReplica, Update};
 use tracing::{error, info};
 
 use crate::turn::Master;
@@ -21,6 +21,8 @@ use crate::turn::Master;
 pub(crate) struct Sessions {
     replica: Replica,
     pub(crate) table: Table,
+    /// As broadcast said last.
+    pub(crate) figures: Figures,
     /// What was read and is not in force.
     aside: Option<Table>,
     loader: Option<Loader>,
@@ -32,6 +34,7 @@ impl Sessions {
         Ok(Self {
             replica: Replica::default(),
             table: Table::default(),
+            figures: Figures::default(),
             aside: None,
             loader: None,
             raised: Arc::new(Event::new().context("cannot make an event")?),

@@ -64,6 +64,8 @@ impl Master {
             tally: self.tally,
             refused: self.refusing.total,
             events: self.events.clone(),
+            sessions: self.sessions.table.len(),
+            session_figures: self.sessions.figures,
             workers: Slot::ALL.into_iter().filter_map(metered).collect(),
         }
     }

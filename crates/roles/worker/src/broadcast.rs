@@ -80,7 +80,10 @@ impl Control {
                 }
                 Ok(Some((ToPeer::Sessions(said), files))) => self.hear_sessions(said, files)?,
                 // Between broadcast and the master.
-                Ok(Some((ToPeer::Wanted { .. } | ToPeer::Ended { .. }, _))) => {}
+                Ok(Some((
+                    ToPeer::Wanted { .. } | ToPeer::Ended { .. } | ToPeer::Figures(_),
+                    _,
+                ))) => {}
                 Err(error) => {
                     info!(error = %Chain(&error), "broadcast's channel ended");
                     self.rest.broadcast.lose(&self.rest.poller, now());
