@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mainstay_model::{Session, SessionKey, WallTime};
 use mainstay_wire::session::{Cause, KEYS_MAX, Listed, NAME_BYTES_MAX, Update, Use};
+use sha2::{Digest as _, Sha256};
 
 use crate::table::{Table, tell_every};
 
@@ -20,10 +21,15 @@ const NEWS_DELAY: Duration = Duration::from_secs(5);
 pub struct Register {
     table: Table,
     sessions_max: usize,
-    by_subject: BTreeMap<String, BTreeSet<SessionKey>>,
-    by_provider_session: BTreeMap<String, BTreeSet<SessionKey>>,
+    by_subject: Names,
+    by_provider_session: Names,
     by_end: BTreeSet<(WallTime, SessionKey)>,
 }
+
+/// What sessions are found by that have a name. Not the names, which are in the sessions
+/// already, but the beginning of their SHA-256: few bytes, and none that somebody could choose so
+/// that they meet.
+type Names = BTreeSet<(u64, SessionKey)>;
 
 /// Why somebody cannot be logged in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,12 +55,19 @@ pub enum Whose<'a> {
 impl Register {
     /// A register of these sessions, that takes up to `sessions_max`.
     pub fn new(sessions: Table, sessions_max: usize) -> Self {
-        let mut register = Self { sessions_max, ..Self::default() };
-        for (key, session, last_active) in sessions.iter() {
-            register.index(*key, session, last_active);
+        // All at once: a gateway waits for it.
+        let by_subject = sessions.iter().map(|(key, session, _)| (hash(&session.subject), *key));
+        let by_provider_session = sessions.iter().filter_map(|(key, session, _)| {
+            Some((hash(session.provider_session.as_deref()?), *key))
+        });
+        let by_end = sessions.iter().map(|(key, session, at)| (ends_at(session, at), *key));
+        Self {
+            sessions_max,
+            by_subject: by_subject.collect(),
+            by_provider_session: by_provider_session.collect(),
+            by_end: by_end.collect(),
+            table: sessions,
         }
-        register.table = sessions;
-        register
     }
 
     pub const fn table(&self) -> &Table {
@@ -99,14 +112,29 @@ impl Register {
 
     /// The keys of the sessions that are meant.
     pub fn find(&self, whose: Whose<'_>) -> Vec<SessionKey> {
-        let all = |index: &BTreeMap<String, BTreeSet<SessionKey>>, name: &str| {
-            index.get(name).into_iter().flatten().copied().collect()
-        };
         match whose {
             Whose::Key(key) => self.table.find(&key).map(|_| key).into_iter().collect(),
-            Whose::Subject(name) => all(&self.by_subject, name),
-            Whose::ProviderSession(name) => all(&self.by_provider_session, name),
+            Whose::Subject(name) => {
+                self.named(&self.by_subject, name, |session| Some(&session.subject))
+            }
+            Whose::ProviderSession(name) => {
+                self.named(&self.by_provider_session, name, |s| s.provider_session.as_deref())
+            }
         }
+    }
+
+    fn named(
+        &self,
+        names: &Names,
+        name: &str,
+        of: impl Fn(&Session) -> Option<&str>,
+    ) -> Vec<SessionKey> {
+        let (first, last) = (SessionKey::from_bytes([0; 32]), SessionKey::from_bytes([0xff; 32]));
+        let found = names.range((hash(name), first)..=(hash(name), last));
+        let is_it = |key: &SessionKey| {
+            self.table.find(key).is_some_and(|(session, _)| of(session) == Some(name))
+        };
+        found.map(|(_, key)| *key).filter(is_it).collect()
     }
 
     /// What logs these out.
@@ -148,9 +176,9 @@ impl Register {
     }
 
     fn index(&mut self, key: SessionKey, session: &Session, last_active: WallTime) {
-        self.by_subject.entry(session.subject.clone()).or_default().insert(key);
+        self.by_subject.insert((hash(&session.subject), key));
         if let Some(name) = &session.provider_session {
-            self.by_provider_session.entry(name.clone()).or_default().insert(key);
+            self.by_provider_session.insert((hash(name), key));
         }
         self.by_end.insert((ends_at(session, last_active), key));
     }
@@ -159,9 +187,9 @@ impl Register {
     fn forget(&mut self, key: &SessionKey) {
         let Some((session, last_active)) = self.table.find(key) else { return };
         self.by_end.remove(&(ends_at(session, last_active), *key));
-        take_out(&mut self.by_subject, &session.subject, key);
+        self.by_subject.remove(&(hash(&session.subject), *key));
         if let Some(name) = &session.provider_session {
-            take_out(&mut self.by_provider_session, name, key);
+            self.by_provider_session.remove(&(hash(name), *key));
         }
     }
 
@@ -188,13 +216,9 @@ fn ends_at(session: &Session, last_active: WallTime) -> WallTime {
     idle.min(session.authenticated_at + session.absolute_limit)
 }
 
-fn take_out(index: &mut BTreeMap<String, BTreeSet<SessionKey>>, name: &str, key: &SessionKey) {
-    if let Some(keys) = index.get_mut(name) {
-        keys.remove(key);
-        if keys.is_empty() {
-            index.remove(name);
-        }
-    }
+fn hash(name: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(name));
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]

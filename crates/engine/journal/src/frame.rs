@@ -9,8 +9,6 @@
 //! Numbers are little endian. A snapshot ends with a batch of no records. A batch's checksum covers its place in the file, so one that is
 //! found elsewhere (an old block of the disk) is none.
 
-use std::sync::Arc;
-
 use mainstay_session::{decode, encode};
 use mainstay_wire::session::{Place, Update};
 
@@ -183,7 +181,7 @@ impl Records<'_> {
 
 impl Iterator for Records<'_> {
     /// None: a valid batch has a record that is none.
-    type Item = Option<Arc<Update>>;
+    type Item = Option<Update>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -199,7 +197,7 @@ impl Iterator for Records<'_> {
             return Some(None);
         };
         self.0 = rest;
-        Some(Some(Arc::new(update)))
+        Some(Some(update))
     }
 }
 
@@ -242,7 +240,7 @@ mod tests {
         let mut numbers = Vec::new();
         while let Some((first, records)) = batches.next() {
             for (record, number) in records.zip(first..) {
-                assert_eq!(*record.unwrap(), update(u8::try_from(number).unwrap()));
+                assert_eq!(record.unwrap(), update(u8::try_from(number).unwrap()));
                 numbers.push(number);
             }
         }

@@ -10,7 +10,7 @@ use std::thread::Builder;
 
 use mainstay_os::Event;
 use mainstay_session::Table;
-use mainstay_wire::session::{Place, Update};
+use mainstay_wire::session::Place;
 
 use crate::frame::{Batches, End, HEADER_BYTES, Kind, read_header};
 
@@ -118,7 +118,7 @@ impl Reading {
                 return if batches.end() == End::Whole { Ok(None) } else { Err(()) };
             }
             for record in records {
-                self.table.apply(&*record.ok_or(())?);
+                self.table.apply(&record.ok_or(())?);
             }
         }
         Err(())
@@ -133,7 +133,7 @@ impl Reading {
         while let Some((first, records)) = batches.next() {
             for (record, number) in records.zip(first..) {
                 let damaged = LoadError::Damaged { start: first, offset: batches.at() as u64 };
-                let update: Arc<Update> = record.ok_or(damaged)?;
+                let update = record.ok_or(damaged)?;
                 // What is in the snapshot already.
                 if number <= place.number {
                     continue;

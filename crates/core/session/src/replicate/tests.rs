@@ -227,3 +227,30 @@ fn a_message_has_a_limited_weight() {
     let Some(Effect::Apply { updates, .. }) = effects.first() else { panic!("{effects:?}") };
     assert!((50..200).contains(&updates.len()), "{}", updates.len());
 }
+
+/// What is longest when it is written as JSON: control characters in names, quotes in claims.
+#[test]
+fn an_update_is_never_longer_than_it_is_weighed() {
+    use mainstay_model::{Claims, Session, SessionKey, WallTime};
+    use mainstay_wire::session::{Cause, KEYS_MAX, NAME_BYTES_MAX, Use};
+    let name = "\u{1}".repeat(NAME_BYTES_MAX);
+    let quotes = "\\\"".repeat((Claims::BYTES_MAX - 8) / 2);
+    let session = Session {
+        subject: name.clone(),
+        claims: Claims::new(&format!("{{\"a\":\"{quotes}\"}}")).unwrap(),
+        authenticated_at: WallTime::from_millis(u64::MAX),
+        idle_limit: Duration::from_millis(u64::MAX),
+        absolute_limit: Duration::from_millis(u64::MAX),
+        provider_session: Some(name),
+    };
+    let (key, at) = (SessionKey::from_bytes([0xff; 32]), WallTime::from_millis(u64::MAX));
+    for update in [
+        Update::Set { key, session: Arc::new(session), last_active: at },
+        Update::Used { uses: vec![Use { key, at }; KEYS_MAX] },
+        Update::Ended { keys: vec![key; KEYS_MAX], cause: Cause::LoggedOut },
+    ] {
+        let bytes = serde_json::to_vec(&update).unwrap().len();
+        assert!(bytes <= weigh(&update), "{bytes} > {}", weigh(&update));
+        assert!(weigh(&update) <= MESSAGE_WEIGHT_MAX);
+    }
+}
