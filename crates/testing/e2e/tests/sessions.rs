@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use mainstay_e2e::announcer::{Announcer, id, login, logout};
 use mainstay_e2e::caller::Caller;
+use mainstay_e2e::client::Client;
 use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
 use mainstay_e2e::luck::Luck;
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
@@ -153,6 +154,41 @@ fn whoever_comes_back_has_the_sessions() -> anyhow::Result<()> {
     gateway.start_again()?;
     assert_eq!(wait_everywhere(&mut announcer)?.sessions, 199);
     assert_eq!(announcer.count("odd")?, 99);
+    Ok(())
+}
+
+/// A broadcast that cannot start keeps nobody from being served who needs no session.
+#[test]
+fn a_gateway_serves_without_a_journal() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let setup =
+        Setup::pair(&origin, Accept::Active).with_host("sessions", "await_timeout", "300ms");
+    let mut gateway = Gateway::start(&setup)?;
+    let last = gateway.terminate(Signal::TERM)?;
+    assert!(last.ends_within(DEADLINE), "the gateway does not end");
+    let directory = gateway.path().join("state/sessions");
+    std::fs::remove_dir_all(&directory)?;
+    std::fs::write(&directory, "in the way")?;
+    gateway.start_again()?;
+    assert_eq!(Client::connect(gateway.address("web"))?.get("/small")?.head.status, 200);
+    assert!(gateway.log().contains("the sessions have not come"), "{}", gateway.log_tail());
+    std::fs::remove_file(&directory)?;
+    let mut announcer = Announcer::new(&gateway);
+    announcer.insist(&login(1, "alice"))?;
+    wait_everywhere(&mut announcer)?;
+    Ok(())
+}
+
+/// A worker that stands still is killed, and then a logout waits for it no longer.
+#[test]
+fn a_worker_that_hangs_holds_a_logout_up_no_longer_than_it_lives() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let mut announcer = Announcer::new(&gateway);
+    announcer.insist(&login(1, "alice"))?;
+    let hung = gateway.kill(Process::Worker(gateway.active()?), Signal::STOP)?;
+    assert_eq!(announcer.ask(&logout(1))?, Reply::Done { sessions: 1 });
+    assert!(hung.ends_within(DEADLINE), "it lives on");
     Ok(())
 }
 
