@@ -27,8 +27,8 @@
 )]
 
 pub mod administration;
-pub mod api;
 pub mod announcer;
+pub mod api;
 pub mod caller;
 pub mod children;
 pub mod cli;
