@@ -14,13 +14,23 @@ pub use crate::listeners::{Accept, Address, Forwarded, LISTENERS_MAX, Listener};
 use crate::problem::{Problem, Problems};
 use crate::section::Section;
 use crate::services::Reader;
-pub use crate::services::{Route, RoutePath, Service, Tcp};
+pub use crate::services::{Access, Route, RoutePath, Service, Tcp};
+pub use crate::session::{Login, Sessions};
 pub use crate::upstreams::{SERVERS_MAX, Server, ServerAddress, UPSTREAMS_MAX, Upstream};
-use crate::{host, listeners, upstreams};
+use crate::{host, listeners, session, upstreams};
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 8] =
-    ["listener", "upstream", "service", "tcp", "timeouts", "limits", "access_log", "apply"];
+pub(crate) const KEYS: [&str; 9] = [
+    "listener",
+    "upstream",
+    "service",
+    "session",
+    "tcp",
+    "timeouts",
+    "limits",
+    "access_log",
+    "apply",
+];
 
 /// What a gateway serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +40,8 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     pub upstreams: Vec<Upstream>,
     pub services: Vec<Service>,
+    /// None if no route needs a session and there is no `[session]`.
+    pub sessions: Option<Sessions>,
     pub tcp: Vec<Tcp>,
     pub timeouts: Timeouts,
     pub limits: Limits,
@@ -55,10 +67,12 @@ pub fn parse(text: &str) -> Result<Gateway, Vec<Problem>> {
     let mut reader = Reader::new(listener_names, upstream_names);
     let (service_names, services) = reader.services(&mut file);
     let apply = apply::read(&mut file, &service_names, &services);
+    let sessions = session::read(&mut file, &services);
     let gateway = Gateway {
         listeners,
         upstreams,
         services,
+        sessions,
         tcp: reader.tcp(&mut file),
         timeouts: read_timeouts(&mut file),
         limits: read_limits(&mut file),

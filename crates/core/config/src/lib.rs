@@ -52,6 +52,7 @@ mod problem;
 mod scalar;
 mod section;
 mod services;
+mod session;
 mod sessions;
 mod suggest;
 mod upstreams;

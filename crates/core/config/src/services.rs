@@ -36,7 +36,19 @@ pub struct Route {
     pub path: RoutePath,
     /// Index of an upstream.
     pub upstream: usize,
+    pub access: Access,
 }
+
+/// Whom a route lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    /// Whoever has a session.
+    Session,
+}
+
+/// What `access` may be.
+const ACCESS: [(&str, Access); 2] = [("open", Access::Open), ("session", Access::Session)];
 
 /// The paths of a route. Each begins with `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -249,6 +261,7 @@ impl<'a> Reader<'a> {
         for mut section in sections.unwrap_or_default() {
             let path = section.required("path").and_then(|entry| read_path(&section, entry));
             let upstream = self.upstream(&mut section);
+            let access = section.choice("access", Access::Open, &ACCESS);
             if let Some(path) = &path
                 && !seen.insert(path.get_ref().clone())
             {
@@ -260,7 +273,7 @@ impl<'a> Reader<'a> {
                 section.problems().add(path.span(), sentence);
             }
             section.finish();
-            routes.extend(path.map(|path| Route { path: path.into_inner(), upstream }));
+            routes.extend(path.map(|path| Route { path: path.into_inner(), upstream, access }));
         }
         routes
     }

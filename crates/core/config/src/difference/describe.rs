@@ -7,14 +7,23 @@ use std::borrow::Cow;
 use super::{Key, Kind, Sections, Value, Values};
 use crate::apply::{Apply, Probe, Watch};
 use crate::gateway::{
-    Accept, AccessLog, BodyLimit, Forwarded, Gateway, Limits, Listener, Route, Server, Service,
-    Tcp, Timeouts, Upstream,
+    Accept, Access, AccessLog, BodyLimit, Forwarded, Gateway, Limits, Listener, Login, Route,
+    Server, Service, Sessions, Tcp, Timeouts, Upstream,
 };
 use crate::scalar::{show_duration, show_percent, show_size};
 
 pub(super) fn describe(gateway: &Gateway) -> Sections<'_> {
-    let Gateway { listeners, upstreams, services, tcp, timeouts, limits, access_log, apply } =
-        gateway;
+    let Gateway {
+        listeners,
+        upstreams,
+        services,
+        sessions,
+        tcp,
+        timeouts,
+        limits,
+        access_log,
+        apply,
+    } = gateway;
     let mut sections = Sections::new();
     sections.extend(listeners.iter().map(listener));
     sections.extend(upstreams.iter().map(upstream));
@@ -22,6 +31,7 @@ pub(super) fn describe(gateway: &Gateway) -> Sections<'_> {
         sections.extend([service(one, gateway)]);
         sections.extend(one.routes.iter().map(|route| self::route(&one.name, route, gateway)));
     }
+    sections.extend(sessions.iter().map(|one| (key(Kind::Session, ""), self::sessions(one))));
     sections.extend(tcp.iter().map(|one| self::tcp(one, gateway)));
     sections.extend([
         (key(Kind::Timeouts, ""), self::timeouts(timeouts)),
@@ -83,9 +93,28 @@ fn service<'a>(service: &'a Service, gateway: &'a Gateway) -> (Key<'a>, Values<'
 }
 
 fn route<'a>(service: &'a str, route: &'a Route, gateway: &'a Gateway) -> (Key<'a>, Values<'a>) {
-    let Route { path, upstream } = route;
+    let Route { path, upstream, access } = route;
+    let access = match access {
+        Access::Open => "open",
+        Access::Session => "session",
+    };
+    let upstream = upstream_name(gateway, *upstream);
     let key = Key { kind: Kind::Service, name: service, route: Some(path) };
-    (key, vec![("upstream", word(upstream_name(gateway, *upstream)))])
+    (key, vec![("upstream", word(upstream)), ("access", word(access))])
+}
+
+fn sessions(sessions: &Sessions) -> Values<'_> {
+    let Sessions { cookie, login, subject_header, finish_timeout } = sessions;
+    let login = match login {
+        Login::None => "none",
+        Login::Path(address) | Login::Url(address) => address,
+    };
+    vec![
+        ("cookie", word(cookie)),
+        ("login", word(login)),
+        ("subject_header", word(subject_header)),
+        ("finish_timeout", Value::One(show_duration(*finish_timeout).into())),
+    ]
 }
 
 fn tcp<'a>(tcp: &'a Tcp, gateway: &'a Gateway) -> (Key<'a>, Values<'a>) {

@@ -45,6 +45,8 @@ fn each_key_of_each_section_has_its_words() {
         ("weight = 2", "weight = 3"),
         ("\"*.shop.example.com\"", "\"www.shop.example.com\""),
         ("path = \"/static/\"\nupstream = \"static\"", "path = \"/static/\"\nupstream = \"shop\""),
+        ("access = \"session\"\n\n", "access = \"open\"\n\n"),
+        ("login = \"https://login.example.com/\"", "login = \"/in\"\ncookie = \"sid\""),
         ("exact = \"/robots.txt\"", "exact = \"/robots.html\""),
         ("listener = \"mail\"\nupstream = \"mail\"", "listener = \"mail\"\nupstream = \"static\""),
         ("request_head = \"10s\"", "request_head = \"5s\"\nlinger = \"1s\""),
@@ -58,9 +60,11 @@ fn each_key_of_each_section_has_its_words() {
     ~ upstream shop: servers +127.0.0.1:3001(weight 3) -127.0.0.1:3001(weight 2)
     ~ upstream static: keepalive 64 → 65
     ~ service shop: hosts +www.shop.example.com -*.shop.example.com
+    ~ service shop, route /account/: access session → open
     ~ service shop, route /static/: upstream static → shop
-    + service shop, route exactly /robots.html: upstream static
+    + service shop, route exactly /robots.html: upstream static, access open
     - service shop, route exactly /robots.txt
+    ~ session: cookie __Host-session → sid, login https://login.example.com/ → /in
     ~ tcp mail: upstream mail → static
     ~ timeouts: request_head 10s → 5s, linger 5s → 1s
     ~ limits: target_bytes 8KiB → 4KiB, body_bytes 64MiB → unlimited
@@ -114,7 +118,7 @@ fn ten_thousand_routes_are_compared_soon_and_told_in_short() {
     assert!(said.starts_with("~ service many, route /0/: upstream shop → static\n"), "{said}");
     assert!(said.ends_with("\nand 9900 more\n"), "{said}");
     // Unoptimized, on a machine that does other things too; a release build takes a tenth.
-    assert!(fastest.as_millis() < 250, "{fastest:?}");
+    assert!(fastest.as_millis() < 400, "{fastest:?}");
 }
 
 #[test]

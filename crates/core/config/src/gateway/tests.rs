@@ -53,8 +53,13 @@ fn every_default() {
             name: "shop".to_owned(),
             listeners: vec![0],
             hosts: vec!["*".to_owned()],
-            routes: vec![Route { path: RoutePath::Prefix("/".to_owned()), upstream: 0 }],
+            routes: vec![Route {
+                path: RoutePath::Prefix("/".to_owned()),
+                upstream: 0,
+                access: Access::Open,
+            }],
         }],
+        sessions: None,
         tcp: Vec::new(),
         timeouts: Timeouts {
             request_head: seconds(10),
@@ -103,7 +108,8 @@ fn every_value_that_is_no_default() {
             { name = "u", servers = ["App:80", { address = "unix:/run/u", weight = 256 }], balance = "round-robin", keepalive = 0 },
             { name = "v", servers = ["[::1]:1"] },
         ]
-        service = [{ name = "s", listeners = ["b"], hosts = ["*.A.example"], route = [{ path = { exact = "/x" }, upstream = "v" }] }]
+        service = [{ name = "s", listeners = ["b"], hosts = ["*.A.example"], route = [{ path = { exact = "/x" }, upstream = "v", access = "session" }] }]
+        session = { cookie = "sid", login = "https://login.example/in", subject_header = "Remote-User", activity_interval = "1s", finish_timeout = "1m" }
         tcp = [{ name = "t", listener = "a", upstream = "u" }]
         timeouts = { connect = "250ms", tunnel_idle = "24h" }
         limits = { connections = 1, head_bytes = "4KiB", fields = 128, body_bytes = 0, pipes = 0 }
@@ -123,8 +129,17 @@ fn every_value_that_is_no_default() {
     assert_eq!(gateway.upstreams[0].keepalive, 0);
     assert_eq!(gateway.services[0].listeners, [1]);
     assert_eq!(gateway.services[0].hosts, ["*.a.example"]);
-    let exact = Route { path: RoutePath::Exact("/x".to_owned()), upstream: 1 };
+    let exact =
+        Route { path: RoutePath::Exact("/x".to_owned()), upstream: 1, access: Access::Session };
     assert_eq!(gateway.services[0].routes, [exact]);
+    let sessions = Sessions {
+        cookie: "sid".to_owned(),
+        login: Login::Url("https://login.example/in".to_owned()),
+        subject_header: "Remote-User".to_owned(),
+        activity_interval: Duration::from_secs(1),
+        finish_timeout: Duration::from_mins(1),
+    };
+    assert_eq!(gateway.sessions, Some(sessions));
     assert_eq!(gateway.tcp, [Tcp { name: "t".to_owned(), listener: 0, upstream: 0 }]);
     assert_eq!(gateway.timeouts.connect, Duration::from_millis(250));
     assert_eq!(gateway.timeouts.tunnel_idle, Duration::from_hours(24));
@@ -138,6 +153,21 @@ fn every_value_that_is_no_default() {
     };
     assert_eq!(gateway.limits, limits);
     assert_eq!(gateway.access_log, AccessLog::Off);
+}
+
+#[test]
+fn a_route_that_needs_a_session_needs_no_section() {
+    let gateway = parse(
+        &SMALLEST.replace("upstream = \"shop\"\n", "upstream = \"shop\"\naccess = \"session\"\n"),
+    );
+    let sessions = Sessions {
+        cookie: "__Host-session".to_owned(),
+        login: Login::None,
+        subject_header: "X-Forwarded-User".to_owned(),
+        activity_interval: Duration::from_secs(5),
+        finish_timeout: Duration::from_secs(5),
+    };
+    assert_eq!(gateway.unwrap().sessions, Some(sessions));
 }
 
 #[test]

@@ -69,10 +69,13 @@ path = "off"
 #[track_caller]
 fn with(old: &str, new: &str) -> String {
     assert!(BASE.contains(old), "no such place: {old:?}");
-    let text = BASE.replacen(old, new, 1);
-    let problems = parse(&text).expect_err("this is broken");
+    problems_of(&BASE.replacen(old, new, 1))
+}
+
+fn problems_of(text: &str) -> String {
+    let problems = parse(text).expect_err("this is broken");
     let lines: Vec<String> =
-        problems.iter().map(|problem| problem.locate(Path::new("gateway.toml"), &text)).collect();
+        problems.iter().map(|problem| problem.locate(Path::new("gateway.toml"), text)).collect();
     lines.join("\n")
 }
 
@@ -202,6 +205,29 @@ fn broken_routes_2() {
     "#);
     assert_snapshot!(with("path = \"/\"\nupstream = \"shop\"", r#"path = "/""#), @r#"gateway.toml:30:1: [[service.route]] needs the key "upstream""#);
     assert_snapshot!(with("path = \"/\"\nupstream = \"shop\"", "path = \"/\"\nupstream = \"shpo\""), @r#"gateway.toml:32:12: there is no upstream "shpo"; did you mean "shop"?"#);
+}
+
+#[test]
+fn broken_sessions() {
+    let access = "path = \"/account/\"\naccess = \"session\"";
+    let with_session = |session: &str| {
+        let base = BASE.replacen("path = \"/account/\"", access, 1);
+        let text = base.replacen("[timeouts]", &format!("[session]\n{session}\n\n[timeouts]"), 1);
+        problems_of(&text)
+    };
+    assert_snapshot!(with("path = \"/account/\"", "path = \"/account/\"\naccess = \"sesion\""), @r#"gateway.toml:36:10: "access" must be "open" or "session", not "sesion""#);
+    assert_snapshot!(with_session("cokie = \"a\""), @r#"gateway.toml:49:1: "cokie" is not a key of [session]; did you mean "cookie"?"#);
+    assert_snapshot!(with_session("cookie = \"a b\""), @r#"gateway.toml:49:10: cookie "a b" must be 1 to 20 characters out of letters, digits and !#$%&'*+-.^_`|~"#);
+    assert_snapshot!(with_session("cookie = \"__Host-session-of-the-shop\""), @r#"gateway.toml:49:10: cookie "__Host-session-of-the-shop" must be 1 to 20 characters out of letters, digits and !#$%&'*+-.^_`|~"#);
+    assert_snapshot!(with_session("login = \"http://login.example\""), @r#"gateway.toml:49:9: login "http://login.example" must begin with "https://" or be a path that begins with "/""#);
+    assert_snapshot!(with_session("login = \"https://\""), @r#"gateway.toml:49:9: login "https://" has no valid host: is empty"#);
+    assert_snapshot!(with_session("login = \"/account/login\""), @r#"gateway.toml:49:9: login "/account/login" needs a session itself in service "shop""#);
+    assert_snapshot!(with_session("subject_header = \"X_User\""), @r#"gateway.toml:49:18: subject_header "X_User" must be 1 to 64 characters out of letters, digits and !#$%&'*+-.^`|~"#);
+    assert_snapshot!(with_session("subject_header = \"Host\""), @r#"gateway.toml:49:18: subject_header "Host" has a meaning of its own already"#);
+    assert_snapshot!(with_session("activity_interval = \"1h\"\nfinish_timeout = \"0s\""), @r#"
+    gateway.toml:49:21: "activity_interval" must be from 100ms to 10m, not "1h"
+    gateway.toml:50:18: "finish_timeout" must be from 1ms to 10m, not "0s"
+    "#);
 }
 
 #[test]
