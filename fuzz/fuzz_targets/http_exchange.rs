@@ -31,6 +31,7 @@ const ONWARD: Onward<'_> = Onward {
     request_id: "0123456789abcdef",
     forwarded: Forwarded::Replace,
     server: "10.0.0.1:8080",
+    identity: None,
 };
 
 /// A path that no route takes.

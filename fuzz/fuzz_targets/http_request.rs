@@ -4,14 +4,17 @@
 
 use libfuzzer_sys::fuzz_target;
 use mainstay_http::{
-    Body, FieldSpace, Forwarded, HeadLimits, Onward, Parsed, Persistence, Refusal, Request,
-    parse_request, write_request,
+    Body, FieldSpace, Forwarded, HeadLimits, Identity, LoginAddress, Onward, Parsed, Persistence,
+    Refusal, Request, parse_request, write_request,
 };
 
 const LIMITS: HeadLimits = HeadLimits { head_bytes: 4096, fields: 100, target_bytes: 2048 };
 
 /// For the rewrite, which is longer.
 const LIMITS_AFTER: HeadLimits = HeadLimits { head_bytes: 16384, fields: 128, target_bytes: 2049 };
+
+const IDENTITY: Identity<'_> =
+    Identity { cookie: "a", subject_header: "X-Forwarded-User", subject: Some("alice") };
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&choice, bytes)) = bytes.split_first() else { return };
@@ -22,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     let head = &bytes[..request.head_bytes];
     assert!(request.head_bytes <= LIMITS.head_bytes);
     well_formed(head, &request);
+    access(&request);
 
     let forwarded = if choice & 1 == 0 { Forwarded::Replace } else { Forwarded::Append };
     let onward = Onward {
@@ -30,6 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         request_id: "0123456789abcdef",
         forwarded,
         server: "10.0.0.1:8080",
+        identity: (choice & 4 != 0).then_some(IDENTITY),
     };
     let mut out = vec![0; 16384];
     let length = write_request(&request, &onward, &mut out).expect("a buffer that is large");
@@ -47,6 +52,13 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(after.head_bytes, length);
     well_formed(written, &after);
 });
+
+/// The address of a login cannot end its line.
+fn access(request: &Request<'_, '_>) {
+    let location = request.location(LoginAddress::Path("/in"), "http");
+    assert!(location.bytes().all(|byte| byte.is_ascii_graphic()), "{location:?}");
+    let _ = request.is_navigation();
+}
 
 /// A prefix of what was accepted is partial; what was refused stays refused.
 fn prefixes_agree(bytes: &[u8], choice: usize, whole: &Result<Parsed<Request<'_, '_>>, Refusal>) {
@@ -126,6 +138,10 @@ fn same(before: &Request<'_, '_>, after: &Request<'_, '_>, onward: &Onward<'_>) 
     };
     for ours in ["host", "x-forwarded-for", "forwarded", "x-request-id"] {
         assert_eq!(count(ours), 1, "{ours}");
+    }
+    if onward.identity.is_some() {
+        assert_eq!(count("x-forwarded-user"), 1);
+        assert_eq!(after.cookie("a"), None);
     }
     for hop in ["te", "keep-alive", "proxy-connection", "proxy-authorization", "content_length"] {
         assert_eq!(count(hop), 0, "{hop}");

@@ -1,7 +1,7 @@
 //! The gateway's own answers: a small page for each status that no server sent.
 //!
-//! Nothing from the request is in them but the request's id, which is ours: there is nothing to
-//! escape and nothing to inject.
+//! Nothing from the request is in them but the request's id, which is ours, and the address to
+//! come back to after a login, which is encoded: there is nothing to inject.
 
 use crate::rewrite::{BackConnection, HeadTooLong, Output};
 
@@ -39,6 +39,18 @@ pub struct Answer<'a> {
     pub date: Option<&'a str>,
     /// For a 503: when to come again.
     pub retry_after_s: u32,
+    pub aside: Aside<'a>,
+}
+
+/// What an answer says beside its status. It must be ours, for it is not escaped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aside<'a> {
+    #[default]
+    Nothing,
+    /// Where to go instead.
+    Location(&'a str),
+    /// What would let the request through.
+    Challenge(&'a str),
 }
 
 /// Whether the page goes with the head.
@@ -91,6 +103,16 @@ fn write_whole(answer: &Answer<'_>, page: &[u8], out: &mut [u8]) -> Result<usize
             out.put("\r\n")?;
         }
         _ => {}
+    }
+    let (name, value) = match answer.aside {
+        Aside::Nothing => ("", ""),
+        Aside::Location(address) => ("Location: ", address),
+        Aside::Challenge(challenge) => ("WWW-Authenticate: ", challenge),
+    };
+    if !name.is_empty() {
+        out.put(name)?;
+        out.put(value)?;
+        out.put("\r\n")?;
     }
     if is_plain(answer.request_id) {
         out.put("X-Request-Id: ")?;
@@ -151,7 +173,9 @@ fn is_plain(id: &str) -> bool {
 const fn meaning(status: u16) -> (&'static str, &'static str) {
     match status {
         200 => ("OK", "It works."),
+        302 => ("Found", "The page is for those who are logged in."),
         400 => ("Bad Request", "The request cannot be understood."),
+        401 => ("Unauthorized", "This is for those who are logged in."),
         403 => ("Forbidden", "Access is not allowed."),
         404 => ("Not Found", "There is nothing at this address."),
         405 => ("Method Not Allowed", "The method is not allowed here."),
@@ -182,8 +206,10 @@ mod tests {
     use crate::method::Method;
     use crate::response::parse_response;
 
-    const STATUSES: [u16; 17] =
-        [400, 403, 404, 405, 408, 413, 414, 417, 421, 431, 500, 501, 502, 503, 504, 505, 508];
+    const STATUSES: [u16; 19] = [
+        302, 400, 401, 403, 404, 405, 408, 413, 414, 417, 421, 431, 500, 501, 502, 503, 504, 505,
+        508,
+    ];
 
     fn answer(status: u16) -> Answer<'static> {
         Answer {
@@ -194,6 +220,7 @@ mod tests {
             body: AnswerBody::Page,
             date: Some("Thu, 01 Jan 1970 00:00:00 GMT"),
             retry_after_s: 5,
+            aside: Aside::Nothing,
         }
     }
 
@@ -239,6 +266,11 @@ mod tests {
         }
         assert!(written(&answer(405)).contains("\r\nAllow: GET, HEAD, "));
         assert!(!written(&answer(404)).contains("Retry-After"));
+        let location = Aside::Location("/login?return=/");
+        let text = written(&Answer { aside: location, ..answer(302) });
+        assert!(text.contains("\r\nLocation: /login?return=/\r\n"), "{text}");
+        let text = written(&Answer { aside: Aside::Challenge("Cookie"), ..answer(401) });
+        assert!(text.contains("\r\nWWW-Authenticate: Cookie\r\n"), "{text}");
         let kept = Answer { connection: BackConnection::Implied, ..answer(404) };
         assert!(!written(&kept).contains("Connection"));
     }

@@ -11,6 +11,7 @@
 //!    line only.
 //! 2. `Via` is a list over several lines; ours is the last.
 
+use crate::access::Identity;
 use crate::framing::Version;
 use crate::hop::Kind;
 use crate::request::Request;
@@ -37,6 +38,8 @@ pub struct Onward<'a> {
     pub forwarded: Forwarded,
     /// What `Host` says when an HTTP/1.0 request named none: the server's own address.
     pub server: &'a str,
+    /// Where sessions are known; nothing where there are none.
+    pub identity: Option<Identity<'a>>,
 }
 
 /// Writes the fields about the client, and the id.

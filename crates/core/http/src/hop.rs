@@ -43,6 +43,7 @@ pub(crate) enum Kind {
     /// The other `X-Forwarded-…`, and `X-Real-IP`.
     ForwardedOther,
     RequestId,
+    Cookie,
 }
 
 impl Kind {
@@ -62,7 +63,7 @@ impl Kind {
             | Self::ForwardedProto
             | Self::ForwardedOther
             | Self::RequestId => true,
-            Self::EndToEnd | Self::HopByHop | Self::Upgrade | Self::Date => false,
+            Self::EndToEnd | Self::HopByHop | Self::Upgrade | Self::Date | Self::Cookie => false,
         }
     }
 }
@@ -76,6 +77,7 @@ pub(crate) fn classify(name: &str) -> Kind {
         (3, b'v') => (Kind::Via, "via"),
         (4, b'h') => (Kind::Host, "host"),
         (4, b'd') => (Kind::Date, "date"),
+        (6, b'c') => (Kind::Cookie, "cookie"),
         (6, b'e') => (Kind::Expect, "expect"),
         (7, b'u') => (Kind::Upgrade, "upgrade"),
         (9, b'f') => (Kind::Forwarded, "forwarded"),
@@ -240,7 +242,8 @@ mod tests {
             X-Forwarded-Server, X-Forwarded-Path, X-Forwarded- | ForwardedOther
             X-Forwarded-Pro, X-Forwarded-Protos                | ForwardedOther
             X-Request-Id                                       | RequestId
-            Accept, Cookie, User-Agent, Trailer, Content-Type  | EndToEnd
+            Cookie, cookie                                     | Cookie
+            Accept, User-Agent, Trailer, Content-Type  | EndToEnd
             Hosts, Hoot, Content-Lengt, Content-Lengths, X     | EndToEnd
             X-Requested, X-Forwarded, XX-Forwarded-For, Tx     | EndToEnd
         ";

@@ -1,7 +1,7 @@
 //! HTTP/1.1 semantics that need no socket (RFC 9110, RFC 9112): what a head means, what is
 //! refused, where a request goes, and what is written in its place.
 //!
-//! Everything here is a function of bytes. Nothing allocates on the path of a request: a head
+//! Everything here is a function of bytes. Nothing allocates on the path of a request (but for the address of a redirect): a head
 //! is read where it lies, its fields are classified once ([`FieldSpace`]), and what goes on is
 //! copied in runs of whole lines into the caller's buffer.
 //!
@@ -19,9 +19,11 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod access;
 mod answer;
 mod authority;
 mod chunk;
+mod cookie;
 mod diagnose;
 mod exchange;
 mod field;
@@ -40,7 +42,8 @@ mod table;
 mod target;
 mod token;
 
-pub use answer::{ANSWER_BYTES_MAX, Answer, AnswerBody, UNAVAILABLE, write_answer};
+pub use access::{Identity, LoginAddress};
+pub use answer::{ANSWER_BYTES_MAX, Answer, AnswerBody, Aside, UNAVAILABLE, write_answer};
 pub use chunk::{BodyEnd, ChunkRefusal, Chunks, Decoded, Scanned};
 pub use exchange::{
     ClientEnd, Continue, Download, Exchange, Mark, Next, Phase, Sink, Turn, Upload, UpstreamEnd,

@@ -11,6 +11,7 @@
 //!
 //! Source: RFC 9110, 7.6; RFC 9112, 3.2 and 6.
 
+use crate::access::{strike_identity, write_identity};
 use crate::field::Field;
 use crate::forwarded::{Forwarded, Onward, write_forwarded};
 use crate::framing::{Body, Version};
@@ -78,7 +79,14 @@ pub fn write_request(
         Forwarded::Replace => KEPT_OF_REQUESTS | expect,
         Forwarded::Append => KEPT_OF_REQUESTS | KEPT_IF_TRUSTED | expect,
     };
-    copy_fields(request.head, request.fields, request.kinds, kept, &mut out)?;
+    match &onward.identity {
+        None => copy_fields(request.head, request.fields, request.kinds, kept, &mut out)?,
+        Some(identity) => {
+            let kinds = strike_identity(identity, request.fields, request.kinds);
+            copy_fields(request.head, request.fields, &kinds, kept, &mut out)?;
+            write_identity(identity, request, &mut out)?;
+        }
+    }
     match request.body {
         Body::Chunked => out.put("Transfer-Encoding: chunked\r\n")?,
         Body::None | Body::Length(_) | Body::UntilClose => {}
@@ -142,8 +150,11 @@ const fn bit(kind: Kind) -> Kinds {
     1 << kind as u32
 }
 
-const KEPT_OF_REQUESTS: Kinds =
-    bit(Kind::EndToEnd) | bit(Kind::ContentLength) | bit(Kind::Via) | bit(Kind::Date);
+const KEPT_OF_REQUESTS: Kinds = bit(Kind::EndToEnd)
+    | bit(Kind::Cookie)
+    | bit(Kind::ContentLength)
+    | bit(Kind::Via)
+    | bit(Kind::Date);
 
 /// In addition, what a trusted client says about its own client, where we add nothing to it.
 const KEPT_IF_TRUSTED: Kinds =

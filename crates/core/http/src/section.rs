@@ -86,7 +86,8 @@ pub(crate) fn read_section<'b>(
             | Kind::ForwardedHost
             | Kind::ForwardedProto
             | Kind::ForwardedOther
-            | Kind::RequestId => {}
+            | Kind::RequestId
+            | Kind::Cookie => {}
             Kind::Host => section.host.add(field.value),
             Kind::ContentLength => section.lengths.add_content_length(field.value)?,
             Kind::TransferEncoding => section.lengths.add_transfer_encoding(field.value)?,

@@ -94,6 +94,7 @@ fn write(record: &mainstay_ledger::Record, plea: &Plea, areas: &mut mainstay_led
         },
         date: None,
         retry_after_s: RETRY_AFTER_S,
+        aside: mainstay_http::Aside::Nothing,
     };
     let out = areas.at_mut(Place::OUT, mainstay_ledger::Direction::Response);
     u32::try_from(write_answer(&answer, out)).expect("areas are small")

@@ -258,6 +258,7 @@ impl crate::settings::Settings {
             request_id: std::str::from_utf8(&text).expect("hexadecimal digits are text"),
             forwarded,
             server: server.map_or("", |server| &server.text),
+            identity: None,
         })
     }
 }

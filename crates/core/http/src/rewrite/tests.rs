@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::access::Identity;
 use crate::field::FieldSpace;
 use crate::framing::{HeadLimits, Parsed};
 use crate::method::Method;
@@ -18,6 +19,7 @@ const ONWARD: Onward<'static> = Onward {
     request_id: "id7",
     forwarded: Forwarded::Replace,
     server: "10.0.0.1:8080",
+    identity: None,
 };
 
 const BACK: Back<'static> =
@@ -131,6 +133,45 @@ fn a_trusted_client_is_added_to() {
         X-Request-Id: id7
         ",
     );
+}
+
+const IDENTITY: Identity<'static> =
+    Identity { cookie: "sid", subject_header: "X-Forwarded-User", subject: Some("alice") };
+
+#[test]
+fn only_we_say_whose_request_it_is() {
+    let request = unescape(
+        r"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-User: root\r\nCookie: a=b; sid=x\r\nX_Forwarded_User: root\r\nx-forwarded_user: root\r\nX-Forwarded-Users: 2\r\nCookie: sid=y\r\nCookie: c=d\r\n\r\n",
+    );
+    let trusted = Onward { forwarded: Forwarded::Append, ..ONWARD };
+    let head = "
+        GET / HTTP/1.1
+        Host: a
+        X-Forwarded-Users: 2
+        Cookie: c=d
+        Cookie: a=b
+        X-Forwarded-User: alice
+        X-Forwarded-For: 192.0.2.1
+        X-Forwarded-Proto: http
+        X-Forwarded-Host: a
+        Forwarded: for=192.0.2.1;host=a;proto=http
+        Via: 1.1 mainstay
+        X-Request-Id: id7
+        ";
+    let onward = Onward { identity: Some(IDENTITY), ..trusted };
+    assert_head(&rewrite_request(&request, &onward), head);
+    // Where nobody is known, nobody is named.
+    for subject in [None, Some(""), Some("a\r\nb"), Some(" a"), Some("a\t"), Some("a\0")] {
+        let identity = Some(Identity { subject, ..IDENTITY });
+        let nobody = head.replace("X-Forwarded-User: alice\n", "");
+        assert_head(&rewrite_request(&request, &Onward { identity, ..trusted }), &nobody);
+    }
+    // A name of any other shape is found, too.
+    let request =
+        unescape(r"GET / HTTP/1.1\r\nHost: a\r\nREMOTE-USER: root\r\nRemote_User: root\r\n\r\n");
+    let identity = Identity { subject_header: "Remote-User", ..IDENTITY };
+    let written = rewrite_request(&request, &Onward { identity: Some(identity), ..ONWARD });
+    assert!(!written.contains("root") && written.contains("Remote-User: alice\r\n"), "{written}");
 }
 
 #[test]
@@ -291,6 +332,9 @@ fn any_request() -> impl Strategy<Value = String> {
         "Content_Length: 3",
         "Date: today",
         "Cookie: a=b",
+        "Cookie: a=b; sid=c;d",
+        "Cookie: sid=c",
+        "X-Forwarded-User: root",
     ]);
     (line, body, prop::collection::vec(field, 0..12)).prop_map(|(line, body, fields)| {
         let fields: String = fields.iter().flat_map(|field| ["\r\n", field]).collect();
@@ -300,9 +344,14 @@ fn any_request() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn same_framing(text in any_request(), trusted in any::<bool>()) {
+    fn same_framing(
+        text in any_request(),
+        trusted in any::<bool>(),
+        known in any::<bool>(),
+    ) {
+        let identity = known.then_some(IDENTITY);
         let forwarded = if trusted { Forwarded::Append } else { Forwarded::Replace };
-        let written = rewrite_request(text.as_bytes(), &Onward { forwarded, ..ONWARD });
+        let written = rewrite_request(text.as_bytes(), &Onward { forwarded, identity, ..ONWARD });
         let (mut before_space, mut after_space) = (FieldSpace::new(), FieldSpace::new());
         let before = parse_request(text.as_bytes(), &mut before_space, &LIMITS);
         let after = parse_request(written.as_bytes(), &mut after_space, &LIMITS);
@@ -323,5 +372,6 @@ proptest! {
         for ours in ["\r\nX-Request-Id: ", "\r\nX-Forwarded-For: ", "\r\nForwarded: "] {
             prop_assert_eq!(written.matches(ours).count(), 1, "{}", ours);
         }
+        prop_assert!(!known || (!written.contains("root") && !written.contains("sid")));
     }
 }
