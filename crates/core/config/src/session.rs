@@ -23,8 +23,6 @@ const COOKIE_BYTES_MAX: usize = 20;
 const LOGIN_BYTES_MAX: usize = 1024;
 /// Longest name of a header.
 const HEADER_BYTES_MAX: usize = 64;
-/// How often activity may be reported.
-const ACTIVITY: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);
 /// How long a request may take whose session has ended.
 const FINISH: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(10);
 
@@ -66,8 +64,6 @@ pub struct Sessions {
     pub login: Login,
     /// The header that tells servers whose session it is.
     pub subject_header: String,
-    /// How often a worker says which sessions were used.
-    pub activity_interval: Duration,
     /// How long a request may take whose session ended before its response began.
     pub finish_timeout: Duration,
 }
@@ -96,7 +92,6 @@ pub(crate) fn read(file: &mut Section<'_>, services: &[Service]) -> Option<Sessi
         cookie: read_cookie(&mut section),
         login: read_login(&mut section, services),
         subject_header: read_subject_header(&mut section),
-        activity_interval: section.duration("activity_interval", Duration::from_secs(5), &ACTIVITY),
         finish_timeout: section.duration("finish_timeout", Duration::from_secs(5), &FINISH),
     };
     section.finish();

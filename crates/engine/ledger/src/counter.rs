@@ -39,11 +39,17 @@ pub enum Counter {
     Tunnels,
     /// Lines of the access log that could not be written.
     LogLost,
+    /// Requests answered with 401 for want of a session.
+    AccessRefused,
+    /// Pages sent to the login for want of a session.
+    AccessRedirected,
+    /// Exchanges and tunnels that ended because their session did.
+    SessionEnded,
 }
 
 impl Counter {
     /// All of them, in the order of their words.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Connections,
         Self::Pooled,
         Self::Accepted,
@@ -64,6 +70,9 @@ impl Counter {
         Self::Refused,
         Self::Tunnels,
         Self::LogLost,
+        Self::AccessRefused,
+        Self::AccessRedirected,
+        Self::SessionEnded,
     ];
 
     /// Its place among a lane's counters.

@@ -16,7 +16,7 @@ use crate::record::Record;
 pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"mainstay");
 /// Tells apart ledgers that are laid out in another way: the sizes, and a number to be changed
 /// with anything else in this file or in [`Record`].
-pub const VERSION: u64 = (RECORD_WORDS as u64) << 40 | (AREA_BYTES as u64) << 8 | 2;
+pub const VERSION: u64 = (RECORD_WORDS as u64) << 40 | (AREA_BYTES as u64) << 8 | 3;
 
 /// The header of the file, and of each lane: one page each.
 const PAGE: usize = 4096;

@@ -39,4 +39,4 @@ pub use kept::{Adoption, KeepError, Kept, KeptSetup};
 pub use lane::{Header, LaneLedger, Ledger, LedgerState};
 pub use layout::{AREA_BYTES, Layout, PIPE_BYTES, SMALL_BYTES, VERSION};
 pub use observer::{ObserveError, Observer, Totals};
-pub use record::{BodySent, Peer, Record};
+pub use record::{BodySent, NO_SESSION, Peer, Record, SESSION_BYTES};

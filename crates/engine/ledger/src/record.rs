@@ -27,6 +27,8 @@ pub struct Record {
     pub answered: u64,
     /// Names the exchange, here and upstream.
     pub request_id: [u64; 2],
+    /// The key of the session that the exchange belongs to; all zeroes without one.
+    pub session: [u8; SESSION_BYTES],
     /// Bytes of this exchange that came from the client and went to it.
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -56,6 +58,11 @@ pub struct Record {
     pub pipe_fd: i32,
 }
 
+/// Bytes of a session's key.
+pub const SESSION_BYTES: usize = 32;
+/// No session.
+pub const NO_SESSION: [u8; SESSION_BYTES] = [0; SESSION_BYTES];
+
 /// Whether any of a request's body has left for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(u8)]
@@ -77,6 +84,7 @@ impl Record {
         begun: 0,
         answered: 0,
         request_id: [0; 2],
+        session: NO_SESSION,
         bytes_in: 0,
         bytes_out: 0,
         peer: Peer::NONE,

@@ -43,7 +43,7 @@ pub use limits::{
 };
 pub use listen::{
     BindError, Connecting, Endpoint, accept, bind, bind_beside, connect, connected, end,
-    end_listener, end_writing, local_endpoint, peer_address, set_backlog,
+    end_listener, end_writing, local_endpoint, peer_address, reset, set_backlog,
 };
 pub use memory::{Memory, MemoryError, Observed, SharedFile};
 pub use pipe::{Pipe, pipe_id};

@@ -212,6 +212,15 @@ pub fn end(socket: impl AsFd) -> io::Result<()> {
     }
 }
 
+/// Breaks a connection off, whoever else holds a copy of it: the peer is told that what it has
+/// is not whole. One that cannot be told so is closed as any other.
+pub fn reset(socket: impl AsFd) -> io::Result<()> {
+    match rustix::net::connect_unspec(socket) {
+        Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// The address that `socket` is bound to; `None` for a Unix socket without a name.
 pub fn local_endpoint(socket: impl AsFd) -> io::Result<Option<Endpoint>> {
     endpoint(getsockname(socket)?)

@@ -86,6 +86,7 @@ impl Lane {
         let mut connection = Connection::new(slot, age, record, client, self.now);
         connection.upstream = link;
         connection.pipe = pipe.and_then(|pipe| Pipe::adopt(pipe).ok());
+        self.bind_again(&mut connection);
         let waiting = connection.record.exchange.phase == Phase::Waiting
             && connection.record.streams.request.is_empty();
         if suspect {

@@ -14,6 +14,17 @@ use crate::lane::Lane;
 pub(crate) struct Plea {
     pub(crate) status: u16,
     pub(crate) sentence: String,
+    pub(crate) told: Told,
+}
+
+/// What is said beside that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Nothing,
+    /// Where to go instead.
+    Location(String),
+    /// What would let the request through.
+    Challenge(String),
 }
 
 /// The one status of ours that is no failure.
@@ -24,14 +35,14 @@ const RETRY_AFTER_S: u32 = 1;
 
 impl Plea {
     pub(crate) fn new(status: u16, sentence: &str) -> Self {
-        Self { status, sentence: sentence.to_owned() }
+        Self { status, sentence: sentence.to_owned(), told: Told::Nothing }
     }
 
     /// The answer to the gateway itself: who serves, and by what.
     pub(crate) fn serving(configuration: u64) -> Self {
         let pid = std::process::id();
         let sentence = format!("{{\"pid\":{pid},\"generation\":{configuration}}}");
-        Self { status: SERVING, sentence }
+        Self { status: SERVING, sentence, told: Told::Nothing }
     }
 }
 
@@ -94,7 +105,7 @@ fn write(record: &mainstay_ledger::Record, plea: &Plea, areas: &mut mainstay_led
         },
         date: None,
         retry_after_s: RETRY_AFTER_S,
-        aside: mainstay_http::Aside::Nothing,
+        aside: plea.told.aside(),
     };
     let out = areas.at_mut(Place::OUT, mainstay_ledger::Direction::Response);
     u32::try_from(write_answer(&answer, out)).expect("areas are small")

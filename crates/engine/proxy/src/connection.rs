@@ -49,6 +49,10 @@ pub(crate) struct Connection {
     pub(crate) ends: Ends,
     pub(crate) raw: Raw,
     pub(crate) standing: Standing,
+    /// When what it does is given up, because its session has ended.
+    pub(crate) ends_by: Option<Timestamp>,
+    /// Its session had ended when it was taken over.
+    pub(crate) lapsed: bool,
     /// The client's address without the port, as servers are told it.
     pub(crate) client_text: Box<str>,
 }
@@ -126,6 +130,8 @@ pub(crate) enum Gone {
     TimedOut,
     /// It was being worked on when a worker died by its own fault.
     Suspect,
+    /// Its session did.
+    SessionEnded,
     /// The worker ends.
     Stopping,
 }
@@ -140,6 +146,7 @@ impl Gone {
             Self::UpstreamBroke => "upstream_broke",
             Self::TimedOut => "timed_out",
             Self::Suspect => "suspect",
+            Self::SessionEnded => "session_ended",
             Self::Stopping => "stopping",
         }
     }
@@ -176,6 +183,8 @@ impl Connection {
             ends: Ends::default(),
             raw: Raw::New,
             standing: Standing::Clear,
+            ends_by: None,
+            lapsed: false,
             client_text,
         }
     }

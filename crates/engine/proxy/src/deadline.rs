@@ -75,6 +75,9 @@ impl Lane {
             _ => connection.moved,
         };
         let mut deadline = from + self.limit_of(wait);
+        if let Some(end) = connection.ends_by {
+            deadline = deadline.min(end);
+        }
         if let Some(stop) = self.stopping {
             deadline = deadline.min(stop);
         }
@@ -107,6 +110,9 @@ impl Lane {
         let begun = connection.record.exchange.response_begun == Mark::Yes;
         if self.stopping.is_some_and(|stop| stop <= self.now) {
             return Err(Gone::Stopping);
+        }
+        if connection.ends_by.is_some_and(|by| by <= self.now) {
+            return self.end_late(connection);
         }
         self.ledger.count(Counter::Timeouts, 1);
         connection.moved = self.now;

@@ -62,6 +62,7 @@ impl Lane {
     fn next_request(&mut self, connection: &mut Connection) -> Result<(), Gone> {
         self.log_exchange(connection, Gone::Complete);
         let kept = self.part_from_upstream(connection);
+        self.unbind(connection);
         let record = connection.change();
         let (head, response) = (record.head.place, record.streams.response.window.place);
         record.exchange = Exchange::WAITING;
@@ -125,6 +126,7 @@ impl Lane {
     fn linger(&mut self, connection: &mut Connection) -> Result<Progress, Gone> {
         self.log_exchange(connection, Gone::Complete);
         let kept = self.part_from_upstream(connection);
+        self.unbind(connection);
         let record = connection.change();
         let head = record.head.place;
         let window = record.streams.request.window.place;
@@ -149,7 +151,16 @@ impl Lane {
     /// Ends a connection that another process may hold a copy of: one that a master handed over
     /// and had not closed when it died is still open in its keeper. Its client would wait for the
     /// end, and an heir would take it for new.
-    fn end_for_all(&self, connection: &Connection) {
+    ///
+    /// And a response whose only end is that of its connection: whoever reads it must not take
+    /// what was cut off for whole.
+    fn end_for_all(&self, connection: &Connection, gone: Gone) {
+        if gone == Gone::SessionEnded && ends_with_connection(connection) {
+            match mainstay_os::reset(&connection.client) {
+                Ok(()) => return,
+                Err(error) => debug!(%error, "cannot break a connection off"),
+            }
+        }
         let listener = self.settings.listeners.get(usize::from(connection.record.listener));
         // What waits at a listener that ends is handed over too.
         let was_handed_over = |listener: &Listener| {
@@ -166,6 +177,7 @@ impl Lane {
             self.log_exchange(&mut connection, gone);
         }
         let kept = self.part_from_upstream(&mut connection);
+        self.unbind(&mut connection);
         let streams = connection.record.streams;
         let places = [
             connection.record.head.place,
@@ -178,7 +190,7 @@ impl Lane {
         let pipe = connection.pipe.take();
         let content =
             if connection.record.pipe_id == 0 { Content::Nothing } else { Content::Something };
-        self.end_for_all(&connection);
+        self.end_for_all(&connection, gone);
         // The socket first: a slot that is free speaks of nothing, and a socket without a
         // slot would be taken for one that was just accepted.
         drop(connection);
@@ -199,6 +211,11 @@ impl Lane {
         self.ledger.uncount(Counter::Connections, 1);
         self.resume_accepting();
     }
+}
+
+/// Whether the client takes the end of the connection for the end of the response.
+fn ends_with_connection(connection: &Connection) -> bool {
+    matches!(connection.record.exchange.download, Download::UntilClose | Download::Decoded)
 }
 
 /// Whether closing now might cut off what the client still sends.

@@ -16,6 +16,7 @@ use mainstay_wire::pair::Adopted;
 use mainstay_wire::session::Use;
 
 use crate::accept::{Accepting, Handing, Listening};
+use crate::access::Bound;
 use crate::access_log::{AccessLog, Origin};
 use crate::connection::{Connection, Gone, Queued, Watch};
 use crate::pool::{Owner, Upstreams};
@@ -167,6 +168,7 @@ pub struct Lane {
     /// Two short pieces on their way out in one.
     pub(crate) joined: Vec<u8>,
     pub(crate) pipes: Pipes,
+    pub(crate) bound: Bound,
     pub(crate) log: AccessLog,
     pub(crate) sessions: Sessions,
     /// Those that others are to know of.
@@ -232,6 +234,7 @@ impl Lane {
             released: Vec::new(),
             joined: Vec::with_capacity(JOINED_BYTES_MAX),
             pipes,
+            bound: Bound::default(),
             log,
             sessions: Sessions::default(),
             uses: Vec::new(),

@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod access;
 mod access_log;
 mod adopt;
 mod answer;

@@ -6,8 +6,10 @@ use mainstay_http::{
     Body, Exchange, FieldSpace, Mark, Onward, Parsed, Phase, Refusal, parse_request, write_request,
 };
 use mainstay_ledger::{BodySent, Counter, Direction};
-use mainstay_model::ListenerId;
+use mainstay_model::{ListenerId, SessionKey};
+use mainstay_wire::session::KEYS_MAX;
 
+use crate::access::Admission;
 use crate::answer::Plea;
 use crate::connection::{Connection, Gone, Progress, Raw};
 use crate::json::hex;
@@ -30,6 +32,7 @@ enum Read {
         route: u32,
         head_bytes: u32,
         rewritten: usize,
+        session: Option<SessionKey>,
     },
 }
 
@@ -86,7 +89,7 @@ impl Lane {
             // it must not take the request for whole, so its connection is closed.
             Err(refusal) => {
                 self.ledger.count(Counter::Refused, 1);
-                let plea = Plea { status: refusal.status(), sentence: refusal.to_string() };
+                let plea = Plea::new(refusal.status(), &refusal.to_string());
                 self.answer_or_close(connection, &plea, Gone::ClientBroke)?;
                 Ok(Progress::Made)
             }
@@ -114,16 +117,25 @@ impl Lane {
                 self.start(connection, Exchange::WAITING, id);
                 // Where this request ends is not known, so nothing can follow it.
                 connection.change().exchange.client_persists = Mark::No;
-                let plea = Plea { status: refusal.status(), sentence: refusal.to_string() };
+                let plea = Plea::new(refusal.status(), &refusal.to_string());
                 self.answer_or_close(connection, &plea, Gone::ClientBroke)?;
             }
             Read::Answered { plea, exchange, head_bytes } => {
                 self.start(connection, exchange, id);
                 self.consume_head(connection, head_bytes);
+                if let Some(counter) = plea.counter() {
+                    self.ledger.count(counter, 1);
+                }
                 self.answer_or_close(connection, &plea, Gone::ClientBroke)?;
             }
-            Read::Accepted { exchange, route, head_bytes, rewritten } => {
+            Read::Accepted { exchange, route, head_bytes, rewritten, session } => {
                 self.start(connection, exchange, id);
+                if let Some(key) = session {
+                    self.bind(connection, key);
+                    if self.uses.len() >= KEYS_MAX {
+                        self.tell_uses();
+                    }
+                }
                 self.consume_head(connection, head_bytes);
                 let areas = &mut self.ledger.areas;
                 let place = areas.keep(Place::OUT, Direction::Request, 0..rewritten, 0);
@@ -207,11 +219,21 @@ impl Lane {
             Ok(route) => route.0,
             Err(none) => return answered(Plea::new(none.status(), &none.to_string())),
         };
-        match self
-            .settings
-            .onward(connection, route, id, |onward| write_request(&request, onward, out))
-        {
-            Ok(rewritten) => Read::Accepted { exchange, route, head_bytes, rewritten },
+        let visitor = match self.sessions.admit(&self.settings, &request, route, &mut self.uses) {
+            Admission::Open => None,
+            Admission::Visitor(visitor) => Some(visitor),
+            Admission::Unknown => {
+                return answered(Plea::new(503, "who is logged in is not known yet"));
+            }
+            Admission::Refused => return answered(self.settings.turn_away(connection, &request)),
+        };
+        let identity = self.settings.identity(visitor.as_ref());
+        let written = self.settings.onward(connection, (route, id), |onward| {
+            write_request(&request, &Onward { identity, ..*onward }, out)
+        });
+        let session = visitor.map(|visitor| visitor.key);
+        match written {
+            Ok(rewritten) => Read::Accepted { exchange, route, head_bytes, rewritten, session },
             Err(_too_long) => answered(Plea::new(431, "the request's head is too long")),
         }
     }
@@ -237,8 +259,7 @@ impl crate::settings::Settings {
     fn onward<T>(
         &self,
         connection: &Connection,
-        route: u32,
-        id: [u64; 2],
+        (route, id): (u32, [u64; 2]),
         write: impl FnOnce(&Onward<'_>) -> T,
     ) -> T {
         let listener = self.listeners.get(usize::from(connection.record.listener));

@@ -37,11 +37,19 @@ impl Lane {
     /// Goes by a change from here on.
     pub(crate) fn change_sessions(&mut self, change: SessionChange) {
         match change {
-            SessionChange::Load(table) => self.sessions = Sessions::Whole(table),
+            SessionChange::Load(table) => {
+                self.sessions = Sessions::Whole(table);
+                self.recheck_sessions();
+            }
             SessionChange::Apply(updates) => {
                 if let Sessions::Whole(table) = &mut self.sessions {
                     for update in &*updates {
                         table.apply(update);
+                    }
+                }
+                for update in &*updates {
+                    if let Update::Ended { keys, .. } = &**update {
+                        self.end_sessions(keys);
                     }
                 }
             }

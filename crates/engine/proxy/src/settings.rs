@@ -7,8 +7,8 @@ use std::net::ToSocketAddrs;
 
 use mainstay_config::Gateway;
 use mainstay_config::gateway::{
-    Accept, Address, BodyLimit, Forwarded, Listener as Configured, RoutePath, ServerAddress,
-    Service, Timeouts,
+    Accept, Access, Address, BodyLimit, Forwarded, Listener as Configured, RoutePath,
+    ServerAddress, Service, Timeouts,
 };
 use mainstay_http::{HeadLimits, PathPattern, RouteEntry, RouteId, RouteProblem, Routes};
 use mainstay_ledger::Record;
@@ -16,6 +16,7 @@ use mainstay_model::ListenerId;
 use mainstay_os::Endpoint;
 
 use crate::accept::Lease;
+use crate::access::Known;
 
 /// Of connections for which there is nothing any more.
 const NO_SERVICE: u32 = u32::MAX;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub(crate) tcp: Vec<Target>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) timeouts: Timeouts,
+    /// Nothing where there are no sessions.
+    pub(crate) sessions: Option<Known>,
     pub(crate) head: HeadLimits,
     pub(crate) body_bytes: u64,
     /// Connections of each lane.
@@ -86,6 +89,7 @@ pub(crate) enum Serves {
 pub(crate) struct Target {
     pub(crate) service: String,
     pub(crate) upstream: usize,
+    pub(crate) access: Access,
 }
 
 #[derive(Debug)]
@@ -132,10 +136,15 @@ impl Settings {
             tcp: gateway
                 .tcp
                 .iter()
-                .map(|tcp| Target { service: tcp.name.clone(), upstream: tcp.upstream })
+                .map(|tcp| Target {
+                    service: tcp.name.clone(),
+                    upstream: tcp.upstream,
+                    access: Access::Open,
+                })
                 .collect(),
             upstreams,
             timeouts: gateway.timeouts.clone(),
+            sessions: gateway.sessions.as_ref().map(Known::new),
             head: HeadLimits {
                 head_bytes: gateway.limits.head_bytes,
                 fields: gateway.limits.fields,
@@ -290,7 +299,11 @@ fn routes(gateway: &Gateway, former: &[Former]) -> Result<(Routes, Vec<Target>),
         let formers: Vec<usize> = formers.map(|(at, _)| gateway.listeners.len() + at).collect();
         for route in &service.routes {
             let id = RouteId(u32::try_from(targets.len()).expect("far fewer routes"));
-            targets.push(Target { service: service.name.clone(), upstream: route.upstream });
+            targets.push(Target {
+                service: service.name.clone(),
+                upstream: route.upstream,
+                access: route.access,
+            });
             let path = match &route.path {
                 RoutePath::Prefix(path) => PathPattern::Prefix(path),
                 RoutePath::Exact(path) => PathPattern::Exact(path),

@@ -25,6 +25,9 @@ impl Lane {
         if connection.standing == Standing::Suspect {
             self.judge(connection)?;
         }
+        if std::mem::take(&mut connection.lapsed) {
+            self.end_with_session(connection)?;
+        }
         self.see_to_upstream(connection)?;
         for _ in 0..TURNS_MAX {
             let request = self.pump_request(connection)?;

@@ -47,7 +47,7 @@ enum Kind {
 /// A metric that every worker has, with a further label if it has one.
 type WorkerMetric = (&'static str, Kind, &'static str, &'static [(&'static str, Counter)]);
 
-const WORKER_METRICS: [WorkerMetric; 14] = [
+const WORKER_METRICS: [WorkerMetric; 16] = [
     (
         "mainstay_connections",
         Kind::Gauge,
@@ -133,6 +133,21 @@ const WORKER_METRICS: [WorkerMetric; 14] = [
         Kind::Counter,
         "Lines of the access log that could not be written.",
         &[("", Counter::LogLost)],
+    ),
+    (
+        "mainstay_access_denied_total",
+        Kind::Counter,
+        "Requests without the session that they need, by what they were answered.",
+        &[
+            ("answer=\"refused\"", Counter::AccessRefused),
+            ("answer=\"redirected\"", Counter::AccessRedirected),
+        ],
+    ),
+    (
+        "mainstay_session_ended_total",
+        Kind::Counter,
+        "Exchanges and tunnels ended because their session did.",
+        &[("", Counter::SessionEnded)],
     ),
 ];
 

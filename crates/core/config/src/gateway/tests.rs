@@ -109,7 +109,7 @@ fn every_value_that_is_no_default() {
             { name = "v", servers = ["[::1]:1"] },
         ]
         service = [{ name = "s", listeners = ["b"], hosts = ["*.A.example"], route = [{ path = { exact = "/x" }, upstream = "v", access = "session" }] }]
-        session = { cookie = "sid", login = "https://login.example/in", subject_header = "Remote-User", activity_interval = "1s", finish_timeout = "1m" }
+        session = { cookie = "sid", login = "https://login.example/in", subject_header = "Remote-User", finish_timeout = "1m" }
         tcp = [{ name = "t", listener = "a", upstream = "u" }]
         timeouts = { connect = "250ms", tunnel_idle = "24h" }
         limits = { connections = 1, head_bytes = "4KiB", fields = 128, body_bytes = 0, pipes = 0 }
@@ -136,7 +136,6 @@ fn every_value_that_is_no_default() {
         cookie: "sid".to_owned(),
         login: Login::Url("https://login.example/in".to_owned()),
         subject_header: "Remote-User".to_owned(),
-        activity_interval: Duration::from_secs(1),
         finish_timeout: Duration::from_mins(1),
     };
     assert_eq!(gateway.sessions, Some(sessions));
@@ -164,7 +163,6 @@ fn a_route_that_needs_a_session_needs_no_section() {
         cookie: "__Host-session".to_owned(),
         login: Login::None,
         subject_header: "X-Forwarded-User".to_owned(),
-        activity_interval: Duration::from_secs(5),
         finish_timeout: Duration::from_secs(5),
     };
     assert_eq!(gateway.unwrap().sessions, Some(sessions));
