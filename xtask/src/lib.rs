@@ -15,6 +15,7 @@ pub mod ci;
 pub mod fuzz;
 pub mod latency;
 mod need;
+pub mod sessions;
 mod shell;
 pub mod sim;
 pub mod test;

@@ -29,6 +29,8 @@ enum Command {
     Torture(mainstay_e2e::torture::Options),
     /// Administer a gateway under load, with kills in each step of an apply
     Administration(mainstay_e2e::administration::Options),
+    /// Log in, log out and try again, with kills, and of everything at once
+    Sessions(mainstay_e2e::sessions::Options),
     /// Measure how long clients wait for an heir, and what connections cost
     Latency(mainstay_e2e::latency::Options),
     /// Run every fuzz target, one after the other
@@ -61,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sim(options) => xtask::sim::run(&options),
         Command::Torture(options) => xtask::torture::run(&options),
         Command::Administration(options) => xtask::administration::run(&options),
+        Command::Sessions(options) => xtask::sessions::run(&options),
         Command::Latency(options) => xtask::latency::run(&options),
         Command::Fuzz(options) => xtask::fuzz::run(&options),
         Command::Bench(options) => xtask::bench::run(&options),

@@ -60,6 +60,11 @@ impl Announcer {
         reply
     }
 
+    /// Says one thing once; none, if broadcast ended meanwhile.
+    pub fn try_say(&mut self, request: &Request) -> Option<Reply> {
+        self.try_ask(&serde_json::to_string(request).ok()?)
+    }
+
     /// The same, for a broadcast that is not killed meanwhile, or for a question.
     pub fn ask(&mut self, request: &Request) -> anyhow::Result<Reply> {
         let line = serde_json::to_string(request)?;

@@ -84,6 +84,12 @@ impl Client {
         self.response("GET")
     }
 
+    /// GET with further fields.
+    pub fn get_with(&mut self, target: &str, fields: &[(&str, &str)]) -> Result<Response, Broken> {
+        self.send(&request("GET", target, fields))?;
+        self.response("GET")
+    }
+
     /// GET that asks for the close of the connection, and sees that it comes.
     pub fn get_and_close(&mut self, target: &str) -> Result<Response, Broken> {
         self.send(&request("GET", target, &[("Connection", "close")]))?;

@@ -184,6 +184,16 @@ impl Gateway {
         self.kill(Process::Supervisor, signal)
     }
 
+    /// Ends every process at once, as a loss of power does; [`Self::start_again`] follows.
+    pub fn end_everything(&mut self) {
+        self.watch.expect_end();
+        for process in self.processes() {
+            // One that has ended meanwhile is what is wanted.
+            process.signal(Signal::KILL).ok();
+        }
+        self.watch.stop(None, Duration::ZERO);
+    }
+
     /// How each run of the supervisor ended so far.
     pub fn supervisor_ends(&self) -> Vec<WaitStatus> {
         self.watch.ends()

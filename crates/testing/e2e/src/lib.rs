@@ -42,6 +42,7 @@ pub mod origin;
 pub mod pattern;
 pub mod receivers;
 pub mod report;
+pub mod sessions;
 pub mod socket;
 pub mod torture;
 pub mod traffic;

@@ -112,18 +112,24 @@ pub struct WebSocket {
 impl WebSocket {
     /// Connects and shakes hands.
     pub fn connect(address: SocketAddr, target: &str) -> Result<Self, Broken> {
+        Self::connect_with(address, target, &[])
+    }
+
+    /// Connects and shakes hands, with further fields.
+    pub fn connect_with(
+        address: SocketAddr,
+        target: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Self, Broken> {
         const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
         let mut client = Client::connect(address)?;
-        client.send(&request(
-            "GET",
-            target,
-            &[
-                ("Connection", "Upgrade"),
-                ("Upgrade", "websocket"),
-                ("Sec-WebSocket-Version", "13"),
-                ("Sec-WebSocket-Key", KEY),
-            ],
-        ))?;
+        let handshake = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", KEY),
+        ];
+        client.send(&request("GET", target, &[&handshake, fields].concat()))?;
         let head = client.final_head()?;
         if head.status != 101 {
             return Err(head.unexpected());

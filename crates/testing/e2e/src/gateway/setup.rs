@@ -72,6 +72,8 @@ pub struct Setup {
     threads: u32,
     /// Hundredths of the machine's memory for each worker.
     memory: u8,
+    /// Whether paths need a session, all but a few.
+    sessions: Switch,
     pub(super) core_dumps: Switch,
     host: Settings,
     gateway: Settings,
@@ -107,6 +109,7 @@ impl Setup {
             listeners: Vec::new(),
             threads: 1,
             memory: 25,
+            sessions: Switch::Off,
             core_dumps: Switch::Off,
             host: Settings::new(),
             gateway: Settings::new(),
@@ -136,6 +139,13 @@ impl Setup {
     pub fn with_listener(mut self, name: &str, accept: Accept, protocol: Protocol) -> Self {
         self.listeners.push((name.to_owned(), accept, protocol));
         self
+    }
+
+    /// The same for those who are logged in: only `/status` and `/echo` are open to all.
+    #[must_use]
+    pub fn with_sessions(mut self) -> Self {
+        self.sessions = Switch::On;
+        self.with_gateway("session", "cookie", "sid").with_gateway("session", "login", "/status")
     }
 
     /// The same with another server for HTTP.
@@ -236,6 +246,13 @@ impl Setup {
                  \n[[service.route]]\npath = \"/\"\nupstream = \"web\"\n"
             )
             .unwrap();
+            if self.sessions == Switch::On {
+                text += "access = \"session\"\n";
+                for open in ["/status", "/echo"] {
+                    write!(text, "\n[[service.route]]\npath = {open:?}\nupstream = \"web\"\n")
+                        .unwrap();
+                }
+            }
         }
         text + &sections(&self.gateway)
     }
