@@ -37,11 +37,20 @@ pub enum SetError {
     #[error("there are {max} sessions, which is the limit ([sessions] max in host.toml)")]
     Full { max: usize },
 
-    #[error("{what} must have 1 to {NAME_BYTES_MAX} bytes")]
+    #[error(
+        "{what} must have 1 to {NAME_BYTES_MAX} bytes, and no control character or space at an end"
+    )]
     Name { what: &'static str },
 
     #[error("the session is over already: its limits have passed since its authentication")]
     Over,
+}
+
+/// Whether servers can be told it in a header just as it is.
+fn is_named(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.trim() == name
+        && !name.contains(char::is_control)
 }
 
 /// Whose sessions are meant.
@@ -81,7 +90,6 @@ impl Register {
         session: Session,
         now: WallTime,
     ) -> Result<Update, SetError> {
-        let is_named = |name: &str| (1..=NAME_BYTES_MAX).contains(&name.len());
         if !is_named(&session.subject) {
             return Err(SetError::Name { what: "subject" });
         }
@@ -285,13 +293,11 @@ mod tests {
         let register = register();
         assert_eq!(register.set(key(4), session("dan"), at(0)), Err(SetError::Full { max: 3 }));
         assert!(register.set(key(3), session("dan"), at(0)).is_ok());
-        let mut wrong = session("");
-        assert_eq!(
-            register.set(key(3), wrong.clone(), at(0)),
-            Err(SetError::Name { what: "subject" })
-        );
-        wrong.subject = "x".repeat(NAME_BYTES_MAX + 1);
-        assert_eq!(register.set(key(3), wrong, at(0)), Err(SetError::Name { what: "subject" }));
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        for name in ["", &long, " dan", "dan\t", "dan\r\nX-Admin: yes", "d\0an", "d\u{85}an"] {
+            let refused = register.set(key(3), session(name), at(0));
+            assert_eq!(refused, Err(SetError::Name { what: "subject" }), "{name:?}");
+        }
         assert_eq!(register.set(key(3), session("dan"), at(1_000)), Err(SetError::Over));
     }
 
