@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mainstay_e2e::administration::Operator;
 use mainstay_e2e::announcer::{Announcer, id, login, logout};
 use mainstay_e2e::client::{Client, Response, request};
 use mainstay_e2e::gateway::{Accept, DEADLINE};
@@ -39,8 +40,12 @@ impl Scene {
     }
 
     fn with(change: impl Fn(Setup) -> Setup) -> anyhow::Result<Self> {
+        Self::of(Accept::Active, change)
+    }
+
+    fn of(accept: Accept, change: impl Fn(Setup) -> Setup) -> anyhow::Result<Self> {
         let origin = Origin::start()?;
-        let setup = change(Setup::pair(&origin, Accept::Active).with_sessions());
+        let setup = change(Setup::pair(&origin, accept).with_sessions());
         let gateway = Gateway::start(&setup)?;
         let announcer = Announcer::new(&gateway);
         Ok(Self { origin, gateway, announcer, users: 0 })
@@ -163,7 +168,11 @@ fn whoever_has_no_session_is_sent_to_the_login_or_refused() -> anyhow::Result<()
 
 #[test]
 fn what_is_open_of_a_session_ends_with_it() -> anyhow::Result<()> {
-    let mut scene = Scene::start()?;
+    Accept::ALL.into_iter().try_for_each(a_logout_ends_what_is_open)
+}
+
+fn a_logout_ends_what_is_open(accept: Accept) -> anyhow::Result<()> {
+    let mut scene = Scene::of(accept, |setup| setup)?;
     let (alice, bob) = (scene.login("alice")?, scene.login("bob")?);
     let mut sockets = (scene.web_socket(&alice)?, scene.web_socket(&bob)?);
     let cut: Vec<Download> =
@@ -264,6 +273,28 @@ fn sessions_are_known_while_broadcast_is_dead() -> anyhow::Result<()> {
     scene.gateway.wait_ready_without(&[worker.pid()])?;
     scene.logout(&alice)?;
     assert_eq!(scene.status_of(&alice)?, 401);
+    Ok(())
+}
+
+#[test]
+fn an_apply_changes_who_is_let_through_on_connections_that_are_open() -> anyhow::Result<()> {
+    let mut scene = Scene::start()?;
+    let alice = scene.login("alice")?;
+    let mut client = scene.connect()?;
+    assert_eq!(client.get("/small")?.head.status, 401);
+    assert_eq!(client.get("/status?code=200")?.head.status, 200);
+    let operator = Operator::of(&scene.gateway)?;
+    operator.write(|text| {
+        let (session, open) = ("access = \"session\"", "access = \"open\"");
+        let opened = text.replace(session, open).replace("login = \"/status\"\n", "");
+        let path = "path = \"/status\"\n";
+        opened.replace(path, &format!("{path}{session}\n"))
+    })?;
+    operator.apply(&[])?;
+    operator.wait_of_one_mind()?;
+    assert_eq!(client.get("/small")?.head.status, 200);
+    assert_eq!(client.get("/status?code=200")?.head.status, 401);
+    assert_eq!(client.get_with("/status?code=200", &alice.fields())?.head.status, 200);
     Ok(())
 }
 
