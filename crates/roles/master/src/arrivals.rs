@@ -54,7 +54,7 @@ impl Master {
         self.watch(&doors.admin, Token::AdminDoor)?;
         self.doors = Some(doors);
         // It asks at the door like everybody else.
-        api::start(&self.settings)?;
+        self.api = Some(api::start(&self.settings)?);
         let pair = &self.settings.host.pair;
         let limits = Limits { hold: pair.hold_timeout, hang: pair.hang_timeout };
         let (lease, effects) = Lease::start(limits, living, now());

@@ -34,6 +34,7 @@ mod perform;
 mod proposal;
 mod pulse;
 mod refuse;
+mod server;
 mod sessions;
 mod settings;
 mod status;

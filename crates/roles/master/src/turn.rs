@@ -30,6 +30,7 @@ use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::proposal::Proposal;
 use crate::refuse::Refusing;
+use crate::server::Server;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::status::Tally;
@@ -66,6 +67,8 @@ pub(crate) struct Master {
     pub(crate) refusing: Refusing,
     pub(crate) operators: Operators,
     pub(crate) metrics: Option<Metrics>,
+    /// None before the supervisor's first message.
+    pub(crate) api: Option<Server>,
     pub(crate) generation: Generation,
     /// What is being checked, on its way to become an apply.
     pub(crate) proposal: Option<Proposal>,
@@ -143,6 +146,7 @@ impl Master {
             refusing: Refusing::default(),
             operators: Operators::default(),
             metrics,
+            api: None,
             generation,
             proposal: None,
             applying: None,
