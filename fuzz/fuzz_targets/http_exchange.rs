@@ -14,10 +14,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use mainstay_http::{
-    Answer, AnswerBody, Back, BackConnection, BackFraming, ClientEnd, Download, Exchange, Fault,
-    FieldSpace, Forwarded, HeadDefect, HeadLimits, Mark, Method, Next, Onward, Parsed, Persistence,
-    Phase, Refusal, Sink, Turn, Upload, UpstreamEnd, parse_request, parse_response, write_answer,
-    write_request, write_response,
+    Answer, AnswerBody, Aside, Back, BackConnection, BackFraming, ClientEnd, Download, Exchange,
+    Fault, FieldSpace, Forwarded, HeadDefect, HeadLimits, Mark, Method, Next, Onward, Parsed,
+    Persistence, Phase, Refusal, Sink, Turn, Upload, UpstreamEnd, parse_request, parse_response,
+    write_answer, write_request, write_response,
 };
 
 const LIMITS: HeadLimits = HeadLimits { head_bytes: 1024, fields: 16, target_bytes: 256 };
@@ -295,6 +295,7 @@ impl Connection<'_> {
             },
             date: None,
             retry_after_s: 1,
+            aside: Aside::Nothing,
         };
         let mut out = vec![0; LIMITS_AFTER.head_bytes];
         let length = write_answer(&answer, &mut out);
