@@ -15,6 +15,8 @@ pub use crate::admin::{Admin, Https};
 use crate::alerts::{self, Alerts};
 use crate::entry::Entry;
 use crate::gateway;
+use crate::ha;
+pub use crate::ha::Ha;
 use crate::hooks;
 pub use crate::hooks::{Hook, Hooks};
 use crate::names::check_form;
@@ -23,7 +25,7 @@ pub use crate::scalar::Percent;
 use crate::section::Section;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 16] = [
+pub(crate) const KEYS: [&str; 17] = [
     "id",
     "state",
     "run",
@@ -32,6 +34,7 @@ pub(crate) const KEYS: [&str; 16] = [
     "master",
     "worker",
     "admin",
+    "ha",
     "broadcast",
     "hooks",
     "pair",
@@ -93,6 +96,7 @@ pub struct Host {
     /// By slot; both have the same number of threads.
     pub workers: [Worker; 2],
     pub admin: Admin,
+    pub ha: Ha,
     pub broadcast: Broadcast,
     pub hooks: Hooks,
     pub pair: Pair,
@@ -205,6 +209,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let nofile = file.integer("nofile", NOFILE, &NOFILES);
     let (master, workers) = read_processes(&mut file);
     let admin = admin::read(&mut file);
+    let ha = ha::read(&mut file);
     let broadcast = read_broadcast(&mut file);
     let hooks = hooks::read(&mut file);
     let pair = read_pair(&mut file);
@@ -223,6 +228,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         master,
         workers,
         admin,
+        ha,
         broadcast,
         hooks,
         pair,
