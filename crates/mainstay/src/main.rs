@@ -9,6 +9,7 @@ use mainstay_model::Chain;
 use tracing::error;
 
 mod log;
+mod one_process;
 mod role;
 
 use role::{CommandLine, EspCommand, PolicyCommand, Role};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Role::Master(options) => mainstay_master::run(&options).map(|()| ExitCode::SUCCESS),
         Role::Broadcast(options) => mainstay_broadcast::run(&options).map(|()| ExitCode::SUCCESS),
         Role::Worker(options) => mainstay_worker::run(&options.into()).map(|()| ExitCode::SUCCESS),
+        Role::Gateway(options) => one_process::run(options).map(|()| ExitCode::SUCCESS),
         Role::Fits(options) => mainstay_supervisor::fits(&options),
         // The operator.
         Role::Upgrade(options) => mainstay_ctl::upgrade(&options),

@@ -55,6 +55,9 @@ pub(crate) enum Role {
     /// Fan orders out to every process
     #[command(hide = true)]
     Broadcast(mainstay_broadcast::Options),
+    /// Do everything in one process
+    #[command(hide = true)]
+    Gateway(WorkerOptions),
     /// Say what this program understands
     #[command(hide = true)]
     Fits(mainstay_supervisor::FitOptions),
@@ -103,6 +106,7 @@ impl Role {
             Self::Master(options) => (Process::Master, &options.host),
             Self::Broadcast(options) => (Process::Broadcast, &options.host),
             Self::Worker(options) => (Process::Worker(options.slot.into()), &options.host),
+            Self::Gateway(options) => (Process::Master, &options.host),
             Self::Check(_)
             | Self::Apply(_)
             | Self::Rollback(_)
@@ -126,7 +130,7 @@ impl Role {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Run(_) => Process::Supervisor.to_string(),
-            Self::Master(_) => Process::Master.to_string(),
+            Self::Master(_) | Self::Gateway(_) => Process::Master.to_string(),
             Self::Broadcast(_) => Process::Broadcast.to_string(),
             Self::Worker(options) => Process::Worker(options.slot.into()).to_string(),
             Self::Check(_) => "check".to_owned(),

@@ -31,6 +31,8 @@
 //!
 //! Which worker serves, and how what is open goes from one to the other: `mainstay-pair`.
 
+use std::fmt;
+
 use mainstay_model::{Process, Slot};
 
 /// What a gateway is made of.
@@ -38,6 +40,15 @@ use mainstay_model::{Process, Slot};
 pub enum Arrangement {
     Pair,
     OneProcess,
+}
+
+impl fmt::Display for Arrangement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pair => "a pair",
+            Self::OneProcess => "one process",
+        })
+    }
 }
 
 /// What the process at index 0 is.

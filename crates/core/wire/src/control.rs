@@ -55,8 +55,8 @@ pub enum ToSupervisor {
     /// The master's loop still turns; sent four times in each hang timeout. Whether a worker's
     /// threads do, the master sees in its ledger.
     Alive,
-    /// From the master: who serves, and whether the gateway is whole: both workers are ready, and
-    /// no apply is under way. Sent after `Hello` and at every change.
+    /// From the master: who serves, and whether the gateway is whole: every worker that there should
+    /// be is ready, and no apply is under way. Sent after `Hello` and at every change.
     Pair { active: Option<Slot>, is_whole: bool },
     /// From the master: bind what this generation, which is not current yet, listens on and
     /// nobody does so far. What is bound already stays.
@@ -74,6 +74,9 @@ pub enum ToSupervisor {
     /// From an operator, as the first message: what stands, and what happened last? Answered
     /// with an [`crate::event::Report`].
     Alerts,
+    /// From an operator, as the first message: become what host.toml says now, a pair or one
+    /// process. What comes back is in [`crate::upgrade`].
+    Arrange,
 }
 
 impl Message for ToProcess {
@@ -98,7 +101,8 @@ impl Message for ToSupervisor {
             | Self::Pair { .. }
             | Self::Listen { .. }
             | Self::Event { .. }
-            | Self::Alerts => 0,
+            | Self::Alerts
+            | Self::Arrange => 0,
         }
     }
 }

@@ -26,6 +26,10 @@ const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// Lines that a caller may be ahead of the answers.
 const AHEAD_MAX: usize = 64;
 
+/// How often an address is tried that somebody else has: the keeper of a dead process may, until
+/// what that left is taken.
+const OPEN_INTERVAL: Duration = Duration::from_millis(50);
+
 /// The doors of the command channel, and who came in.
 #[derive(Debug)]
 pub(crate) struct Callers {
@@ -33,6 +37,15 @@ pub(crate) struct Callers {
     all: Vec<Caller>,
     seen: u32,
     token: String,
+    missing: Option<Missing>,
+}
+
+/// An address that somebody else has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Missing {
+    address: SocketAddr,
+    /// Tried again at this instant.
+    at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -89,7 +102,8 @@ impl Callers {
     /// Opens the doors.
     pub(crate) fn open(host: &mainstay_config::Host) -> anyhow::Result<Self> {
         let token = access::token(&host.state)?;
-        let mut callers = Self { doors: Vec::new(), all: Vec::new(), seen: 0, token };
+        let mut callers =
+            Self { doors: Vec::new(), all: Vec::new(), seen: 0, token, missing: None };
         callers.open_door(&Endpoint::Unix(host.run.join("command.sock")), Proof::Credentials)?;
         match host.broadcast.command {
             LocalAddress::Tcp(address) => callers.open_tcp(address),
@@ -109,8 +123,14 @@ impl Callers {
     /// An address that somebody else has is no reason not to work: the Unix socket is there.
     fn open_tcp(&mut self, address: SocketAddr) {
         if let Err(error) = self.open_door(&Endpoint::Tcp(address), Proof::Token) {
-            warn!(%address, error = %Chain(error.as_ref()), "command channel has no TCP address");
+            warn!(%address, error = %Chain(error.as_ref()), "command channel has no TCP address yet");
+            self.missing = Some(Missing { address, at: now() + OPEN_INTERVAL });
         }
+    }
+
+    /// When an address is tried again that somebody else has.
+    pub(crate) fn opens_at(&self) -> Option<Timestamp> {
+        self.missing.map(|missing| missing.at)
     }
 
     fn position(&self, number: u32) -> Option<usize> {
@@ -119,6 +139,22 @@ impl Callers {
 }
 
 impl Broadcast {
+    /// Tries again to open what somebody else had.
+    pub(crate) fn open_missing_door(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        let Some(Missing { address, .. }) = self.callers.missing.filter(|it| it.at <= now) else {
+            return Ok(());
+        };
+        if self.callers.open_door(&Endpoint::Tcp(address), Proof::Token).is_err() {
+            self.callers.missing = Some(Missing { address, at: now + OPEN_INTERVAL });
+            return Ok(());
+        }
+        self.callers.missing = None;
+        info!(%address, "command channel has its TCP address");
+        let index = self.callers.doors.len().saturating_sub(1);
+        let Some(door) = self.callers.doors.last() else { return Ok(()) };
+        self.watch(door.socket.as_fd(), Token::Door(u32::try_from(index).unwrap_or(u32::MAX)))
+    }
+
     pub(crate) fn watch_doors(&self) -> anyhow::Result<()> {
         for (door, index) in self.callers.doors.iter().zip(0..) {
             self.watch(door.socket.as_fd(), Token::Door(index))?;

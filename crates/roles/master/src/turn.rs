@@ -12,10 +12,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mainstay_ledger::Kept;
 use mainstay_message::Link;
 use mainstay_model::{Generation, Slot, Timestamp};
-use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
+use mainstay_os::{Channel, ChannelListener, Interest, Poller, now};
 use mainstay_pair::{Answers, ApplyEvent, Event, Health, Lease};
 use mainstay_wire::control::{Running, ToProcess};
 use mainstay_wire::event;
@@ -28,6 +27,7 @@ use crate::dispatch::Dispatch;
 use crate::hooks::RunningHook;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
+use crate::one_process::Standing;
 use crate::proposal::Proposal;
 use crate::refuse::Refusing;
 use crate::settings::Settings;
@@ -46,8 +46,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Master {
     pub(crate) settings: Settings,
-    pub(crate) signals: Signals,
-    pub(crate) kept: Kept,
+    pub(crate) standing: Standing,
     pub(crate) poller: Poller,
     pub(crate) link: SupervisorLink,
     pub(crate) broadcast: Link,
@@ -109,8 +108,7 @@ impl Master {
     /// A master that knows nothing yet.
     pub(crate) fn new(
         settings: Settings,
-        signals: Signals,
-        kept: Kept,
+        standing: Standing,
         channel: Channel,
     ) -> anyhow::Result<Self> {
         let now = now();
@@ -125,8 +123,7 @@ impl Master {
         let link = SupervisorLink::new(path, channel, settings.host.pair.hang_timeout / 4, now);
         let mut master = Self {
             settings,
-            signals,
-            kept,
+            standing,
             poller,
             link,
             broadcast,
@@ -151,11 +148,7 @@ impl Master {
             phase: Phase::Serving,
             looked: now,
         };
-        master.watch(&master.signals, Token::Signals)?;
-        master
-            .kept
-            .watch(&master.poller, Token::Keeper.number())
-            .context("cannot watch the keeper")?;
+        master.standing.watch(&master.poller)?;
         if let Some(metrics) = &master.metrics {
             master.watch(metrics, Token::Metrics)?;
         }
@@ -189,7 +182,7 @@ impl Master {
             let accepting = self.accepting(now);
             self.listeners.watch(&self.poller, accepting)?;
             if self.has_ended(now) {
-                self.kept.close();
+                self.standing.close();
                 info!("ended");
                 return Ok(());
             }
@@ -213,13 +206,13 @@ impl Master {
     fn handle(&mut self, token: Token) -> anyhow::Result<()> {
         match token {
             Token::Signals => {
-                while self.signals.next().context("cannot read a signal")?.is_some() {
+                if self.standing.is_asked_to_end()? {
                     self.leave("asked to end");
                 }
                 Ok(())
             }
             Token::Keeper => {
-                self.kept.unwatch(&self.poller).context("cannot stop watching the keeper")?;
+                self.standing.forget_keeper(&self.poller)?;
                 self.leave("keeper ended");
                 Ok(())
             }
@@ -292,6 +285,7 @@ impl Master {
         info!(limit_ms = limit.as_millis(), "stopping");
         self.phase = Phase::Stopping { until: now + limit };
         self.step(Event::Stopping)?;
+        self.stop_own_worker(now)?;
         self.listeners.close_own();
         self.refuse_held(now);
         Ok(())
@@ -333,12 +327,12 @@ impl Master {
         self.step(Event::SwapRequested)
     }
 
-    /// Whether both workers are ready, and nothing is being changed.
+    /// Whether every worker is ready, and nothing is being changed.
     fn is_whole(&self) -> bool {
         let is_changing =
             self.applying.is_some() || self.proposal.is_some() || self.swapping.is_some();
         let is_changing = is_changing || self.hook.is_some();
-        !is_changing && Slot::ALL.iter().all(|&slot| self.health(slot) == Health::Ready)
+        !is_changing && self.are_workers_ready()
     }
 
     /// What is known of the worker in `slot`.

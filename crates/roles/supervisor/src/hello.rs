@@ -85,8 +85,8 @@ impl Supervisor {
             ToSupervisor::Pair { active, is_whole } => {
                 self.pair = PairWord { active, is_whole };
             }
-            ToSupervisor::Upgrade => {
-                warn!(%process, "process asks for an upgrade, which is an operator's to ask for");
+            ToSupervisor::Upgrade | ToSupervisor::Arrange => {
+                warn!(%process, "process asks for what is an operator's to ask for");
             }
         }
     }

@@ -111,7 +111,7 @@ impl Control {
         signals: Signals,
         kept: Kept,
         lanes: Lanes,
-        supervisor: Channel,
+        supervisor: Option<Channel>,
     ) -> anyhow::Result<Self> {
         let poller = Poller::new(64).context("cannot wait for events")?;
         poller
@@ -122,7 +122,10 @@ impl Control {
         let adoptions = Adoptions::new(settings.keepers(), &poller)?;
         let run = &settings.host.run;
         let master = Link::searching(&run.join("master.sock"), now());
-        let supervisor = Link::connected(&run.join("supervisor.sock"), supervisor);
+        let supervisor = match supervisor {
+            Some(channel) => Link::connected(&run.join("supervisor.sock"), channel),
+            None => Link::absent(),
+        };
         let broadcast = Link::searching(&run.join("broadcast.sock"), now());
         let rest = Rest {
             settings,

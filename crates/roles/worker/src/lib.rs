@@ -22,6 +22,7 @@ mod broadcast;
 mod control;
 mod lanes;
 mod listeners;
+mod one_process;
 mod probes;
 mod settings;
 
@@ -31,12 +32,16 @@ use anyhow::Context as _;
 use mainstay_ledger::{Kept, KeptSetup, Layout};
 use mainstay_model::Slot;
 use mainstay_os::{
-    CoreDumps, Signals, control_socket, limit_memory, memory_share, pin_thread, set_core_dumps,
+    Channel, CoreDumps, Signals, control_socket, limit_memory, memory_share, pin_thread,
+    set_core_dumps,
 };
 use tracing::info;
 
+pub use crate::one_process::run_beside;
+
 use crate::control::{Control, Ending};
 use crate::lanes::Lanes;
+use crate::settings::Settings;
 
 /// Descriptors that are not a connection's: idle upstream connections, listeners, channels.
 const DESCRIPTORS_BESIDE: u64 = 1024;
@@ -57,8 +62,21 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let signals = Signals::take_over().context("cannot wait for signals")?;
     let settings = settings::read(options)?;
+    serve(settings, signals, ".slavedumpcore", |_keeper_pid| {
+        control_socket().map(Some).context("cannot use the control socket")
+    })
+}
+
+/// The whole life of a worker. When its keeper is made, and before there is a second thread,
+/// `connect` gives the way to the supervisor, if there is one.
+fn serve(
+    settings: Settings,
+    signals: Signals,
+    dump_switch: &str,
+    connect: impl FnOnce(u32) -> anyhow::Result<Option<Channel>>,
+) -> anyhow::Result<()> {
     let layout = Layout { lanes: settings.worker.threads, slots: settings.capacity };
-    let switch = settings.host.state.join(".slavedumpcore");
+    let switch = settings.host.state.join(dump_switch);
     let dumps = if switch.exists() { CoreDumps::On } else { CoreDumps::Off };
     set_core_dumps(dumps).context("cannot say whether it writes core dumps")?;
     // Before any thread exists.
@@ -76,12 +94,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     // The keeper is there already: it has to be able to do its work whatever becomes of us.
     let share = memory_share(settings.worker.memory.percent()).context("cannot tell its share")?;
     limit_memory(share).context("cannot limit its memory")?;
+    let supervisor = connect(kept.keeper_pid())?;
     if !settings.worker.cpus.is_empty() {
         pin_thread(&settings.worker.cpus).context("cannot keep it on its processors")?;
     }
-    let supervisor = control_socket().context("cannot use the control socket")?;
     let lanes = Lanes::start(&settings, &mut kept)?;
-    info!(slot = %options.slot, pid = std::process::id(), keeper_pid = kept.keeper_pid(),
+    info!(slot = %settings.slot, pid = std::process::id(), keeper_pid = kept.keeper_pid(),
         threads = layout.lanes, "worker started");
     let mut control = Control::new(settings, signals, kept, lanes, supervisor)?;
     let ending = control.run()?;

@@ -16,8 +16,12 @@ struct World {
 }
 
 impl World {
-    const PAIR: Self =
-        Self { zero: Some(Zero::Master), broadcast: true, workers: [true, true], active: Some(One) };
+    const PAIR: Self = Self {
+        zero: Some(Zero::Master),
+        broadcast: true,
+        workers: [true, true],
+        active: Some(One),
+    };
 
     const GATEWAY: Self = Self {
         zero: Some(Zero::Gateway(One)),
