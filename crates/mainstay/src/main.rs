@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Role::Purge(options) => mainstay_ctl::purge(&options),
         Role::Policy(PolicyCommand::Refresh(options)) => mainstay_ctl::policy_refresh(&options),
         Role::Esp(EspCommand::Status(options)) => mainstay_ctl::esp_status(&options),
+        Role::Ha(command) => mainstay_ctl::ha(&command),
         Role::Alerts(options) => mainstay_ctl::alerts(&options),
         Role::Status(options) => mainstay_ctl::status(&options),
         Role::Quickstart(options) => mainstay_quickstart::run(&options).map(|()| ExitCode::SUCCESS),

@@ -43,6 +43,9 @@ pub(crate) enum Role {
     Esp(EspCommand),
     /// Replace the program of every process, with nothing closed
     Upgrade(mainstay_ctl::UpgradeOptions),
+    /// Change from a pair of workers to one process, or back
+    #[command(subcommand)]
+    Ha(mainstay_ctl::HaCommand),
     /// Show which alerts stand, and what happened last
     Alerts(mainstay_ctl::AlertsOptions),
     /// Show every process of a running gateway, and which worker serves
@@ -118,6 +121,7 @@ impl Role {
             | Self::Alerts(_)
             | Self::Status(_)
             | Self::Upgrade(_)
+            | Self::Ha(_)
             | Self::Fits(_)
             | Self::Quickstart(_) => {
                 return Origin { gateway: None, process: self.name(), index: None };
@@ -142,6 +146,7 @@ impl Role {
             Self::Policy(_) => "policy".to_owned(),
             Self::Esp(_) => "esp".to_owned(),
             Self::Upgrade(_) => "upgrade".to_owned(),
+            Self::Ha(_) => "ha".to_owned(),
             Self::Fits(_) => "fits".to_owned(),
             Self::Alerts(_) => "alerts".to_owned(),
             Self::Status(_) => "status".to_owned(),
@@ -202,6 +207,7 @@ mod tests {
             "generations",
             "swap",
             "upgrade",
+            "ha",
             "alerts",
             "status",
             "quickstart",

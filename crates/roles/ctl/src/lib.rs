@@ -1,7 +1,7 @@
 //! What an operator asks: is this configuration right ([`check`]), what does the gateway do
 //! ([`status`]), to serve another configuration ([`apply`]) or an earlier one again
 //! ([`rollback`], [`generations`]), orders to every process ([`swap`] and its neighbours),
-//! or another program for all of them ([`upgrade`]).
+//! another program for all of them ([`upgrade`]), or to be a pair or one process ([`ha`]).
 //!
 //! # Not here
 //!
@@ -15,9 +15,12 @@ mod apply;
 mod ask;
 mod check;
 mod generations;
+mod ha;
+mod host_file;
 mod order;
 mod place;
 mod status;
+mod steps;
 mod table;
 mod text;
 mod upgrade;
@@ -27,6 +30,7 @@ pub use api::Admin;
 pub use apply::{ApplyOptions, RollbackOptions, apply, rollback};
 pub use check::{CheckOptions, check};
 pub use generations::{GenerationsOptions, generations};
+pub use ha::{HaCommand, HaOptions, ha};
 pub use order::{OrderOptions, esp_status, policy_refresh, purge, swap};
 pub use status::{StatusOptions, status};
 pub use upgrade::{UpgradeOptions, upgrade};
