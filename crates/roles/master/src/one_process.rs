@@ -14,6 +14,7 @@ use mainstay_ledger::Kept;
 use mainstay_model::{Process, Slot, Timestamp};
 use mainstay_os::{Poller, Signals, control_socket, pin_thread};
 use mainstay_pair::Health;
+use mainstay_wire::command::Step;
 use mainstay_wire::pair::ToWorker;
 use tracing::info;
 
@@ -54,7 +55,32 @@ pub fn run_beside(options: &Options, beside: Beside) -> anyhow::Result<()> {
     Master::new(settings, Standing::Beside(beside), channel)?.run()
 }
 
+/// How the steps of an apply are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Pair,
+    /// Nobody stands by, and nobody follows.
+    OneProcess,
+}
+
+impl Shown {
+    pub(crate) const fn as_shown(self, step: Step) -> Step {
+        match (self, step) {
+            (Self::OneProcess, Step::Prove) => Step::Load,
+            (Self::OneProcess, Step::Follow) => Step::Keep,
+            (Self::Pair | Self::OneProcess, step) => step,
+        }
+    }
+}
+
 impl Standing {
+    pub(crate) const fn shown(&self) -> Shown {
+        match self {
+            Self::Own { .. } => Shown::Pair,
+            Self::Beside(_) => Shown::OneProcess,
+        }
+    }
+
     /// The slot of its own worker, if it has one.
     pub(crate) const fn slot(&self) -> Option<Slot> {
         match self {
