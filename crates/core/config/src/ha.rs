@@ -13,6 +13,15 @@ pub enum Ha {
     Disabled,
 }
 
+/// What becomes of a change between the two, for drills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrialHa {
+    #[default]
+    Works,
+    /// It fails when the process at index 0 is another, and goes back.
+    Fails,
+}
+
 pub(crate) fn read(file: &mut Section<'_>) -> Ha {
     let mut section = file.table("ha", "[ha]");
     let enabled = section.optional("enabled").and_then(Entry::boolean);

@@ -16,7 +16,7 @@ use crate::alerts::{self, Alerts};
 use crate::entry::Entry;
 use crate::gateway;
 use crate::ha;
-pub use crate::ha::Ha;
+pub use crate::ha::{Ha, TrialHa};
 use crate::hooks;
 pub use crate::hooks::{Hook, Hooks};
 use crate::names::check_form;
@@ -123,6 +123,7 @@ pub struct Trial {
     /// A worker that is asked for this path takes memory without end.
     pub hoard_path: Option<String>,
     pub upgrade: TrialUpgrade,
+    pub ha: TrialHa,
 }
 
 /// What becomes of an upgrade.
@@ -434,8 +435,13 @@ fn read_trial(file: &mut Section<'_>) -> Trial {
         TrialUpgrade::Works,
         &[("works", TrialUpgrade::Works), ("fails", TrialUpgrade::Fails)],
     );
+    let ha = section.choice(
+        "ha",
+        TrialHa::Works,
+        &[("works", TrialHa::Works), ("fails", TrialHa::Fails)],
+    );
     section.finish();
-    Trial { abort_path, hoard_path, upgrade }
+    Trial { abort_path, hoard_path, upgrade, ha }
 }
 
 fn read_trial_path(section: &mut Section<'_>, key: &'static str) -> Option<String> {

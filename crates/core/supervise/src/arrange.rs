@@ -162,18 +162,22 @@ fn nobody_at_zero(facts: &Facts) -> Plan {
 }
 
 impl Facts {
-    /// Whether the gateway is what it is to be.
+    /// Whether the gateway is what it is to be, and whole.
     pub fn are(&self, target: Arrangement) -> bool {
+        self.is_made(target) && self.condition == Condition::Whole
+    }
+
+    /// Whether it is made of what it is to be made of.
+    pub fn is_made(&self, target: Arrangement) -> bool {
         let others = [Process::Broadcast, Process::Worker(Slot::One), Process::Worker(Slot::Two)];
         let count = self.here(&others).len();
-        let is_made = match (target, self.zero) {
+        match (target, self.zero) {
             (Arrangement::Pair, Some(Zero::Master)) => count == others.len(),
             (Arrangement::OneProcess, Some(Zero::Gateway(slot))) => {
                 count == 0 && self.active == Some(slot)
             }
             (Arrangement::Pair | Arrangement::OneProcess, _) => false,
-        };
-        is_made && self.condition == Condition::Whole
+        }
     }
 
     fn has(&self, slot: Slot) -> bool {

@@ -104,16 +104,14 @@ impl Master {
     }
 
     /// The status of a process with what is known of the worker in it.
-    fn with_worker(&self, slot: Slot, status: ProcessStatus) -> ProcessStatus {
+    fn with_worker(&self, slot: Slot, mut status: ProcessStatus) -> ProcessStatus {
         let spoken = self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
         let totals = spoken.map_or_else(Totals::default, |spoken| spoken.ledger.totals());
-        ProcessStatus {
-            state: self.worker_state(slot, &status),
-            connections: totals.connections,
-            requests: totals.requests,
-            adopted: totals.adopted,
-            ..status
-        }
+        status.state = self.worker_state(slot, &status);
+        status.connections = totals.connections;
+        status.requests = totals.requests;
+        status.adopted = totals.adopted;
+        status
     }
 
     fn worker_state(&self, slot: Slot, status: &ProcessStatus) -> State {

@@ -21,7 +21,7 @@
 use std::fs;
 
 use anyhow::anyhow;
-use mainstay_config::host::Ha;
+use mainstay_config::host::{Ha, TrialHa};
 use mainstay_message::send;
 use mainstay_model::{Chain, Process, Slot, Timestamp};
 use mainstay_os::{Channel, now};
@@ -203,7 +203,14 @@ impl Supervisor {
                 let reason = reason.clone();
                 self.end_change(&ToOperator::Failed { reason });
             }
-            (Way::Forth { from }, false) if is_late => {
+            (Way::Forth { from }, false) if is_late && facts.is_made(*from) => {
+                // Nothing was done: there was never a moment for it.
+                self.target = *from;
+                let reason = "the gateway was not whole in time".to_owned();
+                warn!(reason, "change is given up");
+                self.end_change(&ToOperator::Failed { reason });
+            }
+            (Way::Forth { from }, false) if is_late || self.is_trial(facts) => {
                 let reason = format!("it is not {} in time", self.target);
                 warn!(reason, "gateway becomes what it was");
                 self.target = *from;
@@ -220,6 +227,16 @@ impl Supervisor {
             }
             (Way::Forth { .. } | Way::Back { .. }, false) => {}
         }
+    }
+
+    /// Whether it is to fail for a drill, and has begun to be another.
+    fn is_trial(&self, facts: &Facts) -> bool {
+        let has_begun = match (self.target, facts.zero) {
+            (Arrangement::Pair, Some(Zero::Master))
+            | (Arrangement::OneProcess, Some(Zero::Gateway(_))) => true,
+            (Arrangement::Pair | Arrangement::OneProcess, _) => false,
+        };
+        has_begun && self.settings.host.trial.ha == TrialHa::Fails
     }
 
     /// The gateway stops, whatever it is made of.

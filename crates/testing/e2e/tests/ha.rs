@@ -15,6 +15,7 @@ use mainstay_e2e::luck::Luck;
 use mainstay_e2e::traffic::{Plan, Traffic};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Generation, Process};
+use mainstay_wire::command::Status;
 use rustix::process::Signal;
 
 /// Runs a command of an operator of this gateway.
@@ -326,5 +327,58 @@ fn a_gateway_that_does_not_run_starts_as_what_it_is_to_be() -> anyhow::Result<()
     );
     gateway.start_again()?;
     assert_eq!(Client::connect(gateway.address("web"))?.get("/small")?.head.status, 200);
+    Ok(())
+}
+
+/// A change that does not come to its end is turned round, and host.toml says again what it said.
+#[test]
+fn a_change_that_fails_goes_back_and_closes_nothing() -> anyhow::Result<()> {
+    for command in ["disable", "enable"] {
+        let origin = Origin::start()?;
+        let pair = Setup::pair_with_all(&origin, &Accept::ALL).with_host("trial", "ha", "fails");
+        let setup = if command == "enable" { pair.as_one_process() } else { pair };
+        under_traffic(setup, &origin, |gateway, _| {
+            let host = gateway.path().join("host.toml");
+            let before = (fs::read_to_string(&host)?, made_of(gateway)?);
+            let answer = ha(gateway, command)?;
+            anyhow::ensure!(answer.code == Some(1), "{answer:?}");
+            anyhow::ensure!(answer.err.contains("not changed: it is not"), "{answer:?}");
+            anyhow::ensure!(before == (fs::read_to_string(&host)?, made_of(gateway)?));
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Which processes there are.
+fn made_of(gateway: &Gateway) -> anyhow::Result<Vec<Process>> {
+    let is_whole = |status: &Status| status.is_ready() || status.is_one_process();
+    let status = gateway.wait_for("a whole gateway", is_whole)?;
+    Ok(status.processes.iter().map(|status| status.process).collect())
+}
+
+/// While something else is being done, a change is waited with; not for ever.
+#[test]
+fn a_change_in_the_middle_of_an_apply_waits_or_is_given_up() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let setup = Setup::pair(&origin, Accept::Active).with_host("upgrade", "timeout", "1s");
+    let gateway = Gateway::start(&setup)?;
+    let next = next_file(&gateway, |first| format!("{first}\n# changed\n"))?;
+    for (confirm, code) in [("3s", 1), ("500ms", 0)] {
+        let start = gateway.log_bytes();
+        let (applied, changed) = thread::scope(|scope| {
+            let applying =
+                scope.spawn(|| operate(&gateway, &["apply", &next, "--confirm", confirm]));
+            let line = "watching what serves now";
+            wait::until(line, DEADLINE, || gateway.log_from(start).contains(line).then_some(()))?;
+            let changed = ha(&gateway, "disable")?;
+            let applied = applying.join().expect("an operator does not panic")?;
+            anyhow::Ok((applied, changed))
+        })?;
+        assert_eq!(applied.code, Some(0), "{applied:?}");
+        assert_eq!(changed.code, Some(code), "{changed:?}");
+        assert_eq!(code == 1, changed.err.contains("not whole in time"), "{changed:?}");
+    }
+    gateway.wait_for("one process", Look::is_one_process)?;
     Ok(())
 }
