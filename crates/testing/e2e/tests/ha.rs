@@ -33,11 +33,11 @@ fn ha(gateway: &Gateway, command: &str) -> anyhow::Result<Answer> {
 
 /// Traffic of every kind to a gateway while something is done to it; nothing of it may fail.
 fn under_traffic(
-    setup: Setup,
+    setup: &Setup,
     origin: &Origin,
     work: impl FnOnce(&Gateway, &Traffic) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let gateway = Gateway::start(&setup)?;
+    let gateway = Gateway::start(setup)?;
     let targets = Accept::ALL.map(|accept| gateway.target(accept));
     let traffic = Traffic::start(Plan::SMALL, &targets, &Luck::new(1));
     traffic.wait_answered(100)?;
@@ -52,7 +52,7 @@ fn under_traffic(
 fn a_pair_becomes_one_process_and_a_pair_again_with_nothing_closed() -> anyhow::Result<()> {
     const ROUNDS: usize = 3;
     let origin = Origin::start()?;
-    under_traffic(Setup::pair_with_all(&origin, &Accept::ALL), &origin, |gateway, traffic| {
+    under_traffic(&Setup::pair_with_all(&origin, &Accept::ALL), &origin, |gateway, traffic| {
         for _ in 0..ROUNDS {
             let answer = ha(gateway, "disable")?;
             anyhow::ensure!(answer.code == Some(0), "{answer:?}");
@@ -76,7 +76,7 @@ fn the_death_of_the_one_process_is_a_pause_and_nothing_else() -> anyhow::Result<
     const DEATHS: usize = 5;
     let origin = Origin::start()?;
     let setup = Setup::pair_with_all(&origin, &Accept::ALL).as_one_process();
-    under_traffic(setup, &origin, |gateway, traffic| {
+    under_traffic(&setup, &origin, |gateway, traffic| {
         for signal in [Signal::KILL, Signal::TERM, Signal::ABORT, Signal::STOP] {
             for _ in 0..DEATHS {
                 let gone = gateway.kill(Process::Master, signal)?.pid();
@@ -109,7 +109,7 @@ const ENABLING: [(&str, usize); 4] = [
 #[test]
 fn a_death_while_it_changes_costs_no_client_anything() -> anyhow::Result<()> {
     let origin = Origin::start()?;
-    under_traffic(Setup::pair_with_all(&origin, &Accept::ALL), &origin, |gateway, traffic| {
+    under_traffic(&Setup::pair_with_all(&origin, &Accept::ALL), &origin, |gateway, traffic| {
         let everyone = [Process::Supervisor].into_iter().chain(Process::SUPERVISED);
         for victim in everyone {
             for (disabling, enabling) in DISABLING.into_iter().zip(ENABLING) {
@@ -158,7 +158,7 @@ fn change_with_a_death(
 fn one_process_is_administered_like_a_pair() -> anyhow::Result<()> {
     let origin = Origin::start()?;
     let setup = Setup::pair_with_all(&origin, &Accept::ALL).as_one_process();
-    under_traffic(setup, &origin, |gateway, _| {
+    under_traffic(&setup, &origin, |gateway, _| {
         let pid = gateway.process(Process::Master)?.pid();
         let next = next_file(gateway, |first| format!("{first}\n[limits]\ntarget_bytes = 64\n"))?;
         let begun = Instant::now();
@@ -209,7 +209,11 @@ fn one_process_goes_back_by_itself() -> anyhow::Result<()> {
     let answer = thread::scope(|scope| {
         scope.spawn(|| {
             let Ok(mut client) = Client::connect(gateway.address("web")) else { return };
-            while !over.load(Ordering::Relaxed) && client.get("/small").is_ok() {}
+            while !over.load(Ordering::Relaxed) {
+                if client.get("/small").is_err() {
+                    return;
+                }
+            }
         });
         let answer = operate(&gateway, &["apply", &next]);
         over.store(true, Ordering::Relaxed);
@@ -236,7 +240,7 @@ fn one_process_is_upgraded_with_nothing_closed() -> anyhow::Result<()> {
     const UPGRADES: usize = 3;
     let origin = Origin::start()?;
     let setup = Setup::pair_with_all(&origin, &Accept::ALL).as_one_process();
-    under_traffic(setup, &origin, |gateway, traffic| {
+    under_traffic(&setup, &origin, |gateway, traffic| {
         for number in 1..=UPGRADES {
             let program = gateway.path().join(format!("next-{number}"));
             fs::copy(binary()?, &program)?;
@@ -337,7 +341,7 @@ fn a_change_that_fails_goes_back_and_closes_nothing() -> anyhow::Result<()> {
         let origin = Origin::start()?;
         let pair = Setup::pair_with_all(&origin, &Accept::ALL).with_host("trial", "ha", "fails");
         let setup = if command == "enable" { pair.as_one_process() } else { pair };
-        under_traffic(setup, &origin, |gateway, _| {
+        under_traffic(&setup, &origin, |gateway, _| {
             let host = gateway.path().join("host.toml");
             let before = (fs::read_to_string(&host)?, made_of(gateway)?);
             let answer = ha(gateway, command)?;
