@@ -11,10 +11,11 @@
 //!
 //! Source: decision 0009.
 
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use mainstay_model::Chain;
+use mainstay_os::Event;
 use tracing::error;
 
 use crate::role::WorkerOptions;
@@ -26,24 +27,45 @@ pub(crate) fn run(options: WorkerOptions) -> anyhow::Result<()> {
     let broadcast = mainstay_broadcast::Options { host: worker.host.clone() };
     let slot = worker.slot;
     mainstay_worker::run_beside(&worker, |keeper_pid| {
-        let beside = mainstay_master::Beside { slot, keeper_pid };
-        start("master", move || mainstay_master::run_beside(&master, beside))?;
-        start("broadcast", move || mainstay_broadcast::run_beside(&broadcast))
+        let parts = [
+            start("master", move |stop| {
+                let beside = mainstay_master::Beside { slot, keeper_pid, stop };
+                mainstay_master::run_beside(&master, beside)
+            })?,
+            start("broadcast", move |stop| mainstay_broadcast::run_beside(&broadcast, stop))?,
+        ];
+        Ok(Box::new(move || parts.into_iter().try_for_each(Part::end)))
     })
 }
 
-/// Starts a part. It ends with the process, in one way or the other.
+/// A part on a thread of its own.
+struct Part {
+    stop: Event,
+    thread: JoinHandle<()>,
+}
+
+/// Starts a part. It ends with the process, or when it is told to.
 fn start(
     name: &'static str,
-    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-) -> anyhow::Result<()> {
+    work: impl FnOnce(Event) -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<Part> {
+    let stop = Event::new().context("cannot make an event")?;
+    let stopped = stop.try_clone().context("cannot copy an event")?;
     let work = move || {
-        if let Err(error) = work() {
+        if let Err(error) = work(stopped) {
             error!(part = name, error = %Chain(error.as_ref()), "a part of the process cannot go on");
             // Not in order: nothing that is open may be closed.
             std::process::abort();
         }
     };
-    Builder::new().name(name.to_owned()).spawn(work).context("cannot start a thread")?;
-    Ok(())
+    let thread =
+        Builder::new().name(name.to_owned()).spawn(work).context("cannot start a thread")?;
+    Ok(Part { stop, thread })
+}
+
+impl Part {
+    fn end(self) -> anyhow::Result<()> {
+        self.stop.raise().context("cannot end a part of the process")?;
+        self.thread.join().map_err(|_panic| anyhow!("a part of the process ended badly"))
+    }
 }

@@ -60,6 +60,14 @@ pub enum Zero {
     Gateway(Slot),
 }
 
+/// Whether the process at index 0 goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    Stays,
+    /// It is one process, cannot be protected any more, and goes when a worker takes over.
+    Goes,
+}
+
 /// Whether a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -78,6 +86,7 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub zero: Option<Zero>,
+    pub course: Course,
     pub broadcast: Presence,
     /// By slot.
     pub workers: [Presence; 2],
@@ -126,6 +135,10 @@ fn to_one_process(facts: &Facts) -> Plan {
     match (facts.zero, facts.active) {
         (Some(Zero::Gateway(slot)), _) => {
             let mut asked = facts.here(&[Process::Broadcast, Process::Worker(slot)]);
+            if facts.course == Course::Goes {
+                let wanted = vec![Process::Worker(slot.other())];
+                return Plan { zero: Some(Zero::Gateway(slot)), wanted, asked };
+            }
             if facts.condition == Condition::Whole {
                 asked.extend(facts.here(&[Process::Worker(slot.other())]));
             }

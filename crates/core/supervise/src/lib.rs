@@ -20,5 +20,5 @@ pub mod arrange;
 pub mod restart;
 pub mod tree;
 
-pub use arrange::{Arrangement, Condition, Facts, Plan, Presence, Zero, plan};
+pub use arrange::{Arrangement, Condition, Course, Facts, Plan, Presence, Zero, plan};
 pub use restart::{Backoff, Delay, Restart, Verdict};

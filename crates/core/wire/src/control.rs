@@ -65,6 +65,9 @@ pub enum ToSupervisor {
     /// from the disk, and so is what is `next`, if that has been opened for already; carries a socket
     /// for each of their listeners. All others are closed.
     Settled { listeners: Vec<String>, next: Option<Generation> },
+    /// From a master that is a part of the one process: its keeper is dead, and a worker is to stand in
+    /// for it until there is another one.
+    StandIn,
     /// From an operator, as the first message: become this program, and have every other process
     /// become it. Carries the program. What comes back is in [`crate::upgrade`].
     Upgrade,
@@ -102,6 +105,7 @@ impl Message for ToSupervisor {
             | Self::Listen { .. }
             | Self::Event { .. }
             | Self::Alerts
+            | Self::StandIn
             | Self::Arrange => 0,
         }
     }

@@ -52,7 +52,7 @@ impl Broadcast {
             Ok(Request::EspStatus {}) => Order::EspStatus,
             Ok(Request::PolicyRefresh {}) => Order::PolicyRefresh,
             Ok(Request::PurgeCache {}) => Order::PurgeCache,
-            Ok(Request::Swap {}) if matches!(self.standing, Standing::Beside) => {
+            Ok(Request::Swap {}) if matches!(self.standing, Standing::Beside { .. }) => {
                 let reason = ONE_PROCESS.to_owned();
                 self.reply(caller, &Reply::Refused(Refused { reason }));
                 return Ok(());

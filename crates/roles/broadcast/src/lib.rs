@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use mainstay_config::Host;
 use mainstay_message::Link;
-use mainstay_os::{Signals, control_socket};
+use mainstay_os::{Event, Signals, control_socket};
 use tracing::info;
 
 use crate::turn::{Broadcast, Standing};
@@ -58,15 +58,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Broadcast::new(host, Standing::Own { signals }, supervisor)?.run()
 }
 
-/// Does broadcast's work as a part of the one process that is master and worker too: it hears of
-/// the end when the process ends, and waits for no standby.
+/// Does broadcast's work as a part of the one process that is master and worker too: it waits for
+/// no standby, and ends with the process, or when `stop` is raised.
 ///
 /// # Errors
 ///
 /// If it cannot do its work: then the process has to end.
-pub fn run_beside(options: &Options) -> anyhow::Result<()> {
+pub fn run_beside(options: &Options, stop: Event) -> anyhow::Result<()> {
     let host = read(&options.host)?;
-    Broadcast::new(host, Standing::Beside, Link::absent())?.run()
+    Broadcast::new(host, Standing::Beside { stop }, Link::absent())?.run()
 }
 
 fn read(path: &Path) -> anyhow::Result<Host> {

@@ -10,7 +10,7 @@ use mainstay_config::Host;
 use mainstay_config::apply::PROBING_MAX;
 use mainstay_message::{Link, receive, send};
 use mainstay_model::{Chain, Process, Timestamp};
-use mainstay_os::{ChannelListener, Interest, Poller, Signals, now};
+use mainstay_os::{ChannelListener, Event as StopEvent, Interest, Poller, Signals, now};
 use mainstay_wire::broadcast::{Order, ToPeer};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
@@ -59,7 +59,7 @@ pub(crate) enum Standing {
     /// All that there is.
     Own { signals: Signals },
     /// A part: the process is master and worker too, and has no standby.
-    Beside,
+    Beside { stop: StopEvent },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Broadcast {
         let callers = Callers::open(&host)?;
         let fanout = match standing {
             Standing::Own { .. } => Fanout::default(),
-            Standing::Beside => Fanout::without_standby(),
+            Standing::Beside { .. } => Fanout::without_standby(),
         };
         let mut broadcast = Self {
             host,
@@ -96,8 +96,9 @@ impl Broadcast {
             alive_at: now(),
             course: Course::On,
         };
-        if let Standing::Own { signals } = &broadcast.standing {
-            broadcast.watch(signals, Token::Signals)?;
+        match &broadcast.standing {
+            Standing::Own { signals } => broadcast.watch(signals, Token::Signals)?,
+            Standing::Beside { stop } => broadcast.watch(stop, Token::Signals)?,
         }
         broadcast.watch(&broadcast.door, Token::PeerDoor)?;
         broadcast.watch_doors()?;
@@ -139,9 +140,13 @@ impl Broadcast {
     fn handle(&mut self, token: Token) -> anyhow::Result<()> {
         match token {
             Token::Signals => {
-                if let Standing::Own { signals } = &self.standing
-                    && signals.next().context("cannot read a signal")?.is_some()
-                {
+                let is_asked = match &self.standing {
+                    Standing::Own { signals } => {
+                        signals.next().context("cannot read a signal")?.is_some()
+                    }
+                    Standing::Beside { stop } => stop.take().context("cannot read an event")?,
+                };
+                if is_asked {
                     self.course = Course::End;
                 }
                 Ok(())

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -51,6 +51,9 @@ const BIND_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) struct Metrics {
     questions: mpsc::Receiver<oneshot::Sender<String>>,
     asked: Event,
+    /// Ends the thread when it is dropped.
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// The thread's end of it.
@@ -70,11 +73,27 @@ impl Metrics {
             .enable_all()
             .build()
             .context("cannot make a runtime")?;
-        thread::Builder::new()
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
             .name("metrics".to_owned())
-            .spawn(move || runtime.block_on(serve(address, asker)))
+            .spawn(move || {
+                runtime.block_on(async move {
+                    drop(tokio::spawn(serve(address, asker)));
+                    drop(stopped.await);
+                });
+            })
             .context("cannot start a thread")?;
-        Ok(Self { questions, asked })
+        Ok(Self { questions, asked, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Metrics {
+    /// Nothing of it is left: what a process holds may be another's next.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
+            warn!("the thread of the metrics ended badly");
+        }
     }
 }
 

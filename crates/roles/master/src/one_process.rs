@@ -12,23 +12,25 @@
 use anyhow::Context as _;
 use mainstay_ledger::Kept;
 use mainstay_model::{Process, Slot, Timestamp};
-use mainstay_os::{Poller, Signals, control_socket, pin_thread};
+use mainstay_os::{Event, Interest, Pidfd, Poller, Signals, control_socket, pin_thread};
 use mainstay_pair::Health;
 use mainstay_wire::command::Step;
 use mainstay_wire::pair::ToWorker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::token::Token;
 use crate::turn::{Master, Phase};
 use crate::{Options, settings};
 
 /// What the worker's part is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Beside {
     /// Its slot, towards a worker in a process of its own.
     pub slot: Slot,
     /// The number of the keeper that it made.
     pub keeper_pid: u32,
+    /// Raised when the worker's part ends without a keeper, and this part has to end first.
+    pub stop: Event,
 }
 
 /// What this master is in its process.
@@ -96,24 +98,38 @@ impl Standing {
         }
     }
 
-    /// Has the poller tell of what only a whole process hears.
+    /// Has the poller tell when it is to end.
     pub(crate) fn watch(&self, poller: &Poller) -> anyhow::Result<()> {
-        let Self::Own { signals, kept } = self else { return Ok(()) };
-        let interest = mainstay_os::Interest::ReadLevel;
-        poller
-            .add(signals, Token::Signals.number(), interest)
-            .context("cannot wait for signals")?;
-        kept.watch(poller, Token::Keeper.number()).context("cannot watch the keeper")
+        let (number, interest) = (Token::Signals.number(), Interest::ReadLevel);
+        match self {
+            Self::Own { signals, kept } => {
+                poller.add(signals, number, interest).context("cannot wait for signals")?;
+                kept.watch(poller, Token::Keeper.number()).context("cannot watch the keeper")
+            }
+            Self::Beside(beside) => {
+                poller.add(&beside.stop, number, interest).context("cannot wait for the end")
+            }
+        }
     }
 
     /// Whether it was asked to end.
     pub(crate) fn is_asked_to_end(&self) -> anyhow::Result<bool> {
-        let Self::Own { signals, .. } = self else { return Ok(false) };
+        let signals = match self {
+            Self::Own { signals, .. } => signals,
+            Self::Beside(beside) => return beside.stop.take().context("cannot read an event"),
+        };
         let mut is_asked = false;
         while signals.next().context("cannot read a signal")?.is_some() {
             is_asked = true;
         }
         Ok(is_asked)
+    }
+
+    /// Whether its worker's part had a keeper that is gone.
+    fn has_lost_keeper(&self) -> bool {
+        let pid = self.keeper_pid();
+        // 0: it never had one. One whose end nobody waited for is there, and has exited.
+        pid != 0 && Pidfd::open(pid).and_then(|keeper| keeper.has_exited()).unwrap_or(true)
     }
 
     /// Its keeper is gone.
@@ -163,13 +179,19 @@ impl Master {
     }
 
     /// The own worker asks to be replaced, and nobody is there to take the lease from it: it goes
-    /// as it is, its keeper offers what is open, and the next process of this kind takes that.
+    /// as it is, its keeper offers what is open, and the next process of this kind takes that. If
+    /// the keeper is dead, it serves on until a worker stands in for it.
     pub(crate) fn let_go_alone(&mut self, slot: Slot) -> anyhow::Result<()> {
-        if self.standing.slot() == Some(slot) && self.health(slot.other()) != Health::Ready {
-            info!("making way for the next process");
-            return self.tell(slot, &ToWorker::Revoke);
+        if self.standing.slot() != Some(slot) || self.health(slot.other()) == Health::Ready {
+            return Ok(());
         }
-        Ok(())
+        if self.standing.has_lost_keeper() {
+            warn!("a worker is asked for that stands in for this process");
+            self.link.want_stand_in();
+            return Ok(());
+        }
+        info!("making way for the next process");
+        self.tell(slot, &ToWorker::Revoke)
     }
 
     /// The gateway ends: the own worker hears it from us.

@@ -37,6 +37,16 @@ pub(crate) struct SupervisorLink {
     told: Option<(Option<Slot>, bool)>,
     /// What it has not written down yet.
     news: News,
+    stand_in: StandIn,
+}
+
+/// A worker that stands in for the one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StandIn {
+    Unneeded,
+    Wanted,
+    /// This supervisor knows.
+    AskedFor,
 }
 
 #[derive(Debug)]
@@ -61,6 +71,7 @@ impl SupervisorLink {
             alive_at: now,
             told: None,
             news: News::default(),
+            stand_in: StandIn::Unneeded,
         }
     }
 
@@ -83,6 +94,11 @@ impl SupervisorLink {
         }
     }
 
+    /// Has the supervisor start a worker beside this process.
+    pub(crate) const fn want_stand_in(&mut self) {
+        self.stand_in = StandIn::Wanted;
+    }
+
     /// Watches the channel and says Hello on it.
     pub(crate) fn introduce(
         &mut self,
@@ -103,6 +119,9 @@ impl SupervisorLink {
         };
         self.told = None;
         self.news.begin_again();
+        if self.stand_in == StandIn::AskedFor {
+            self.stand_in = StandIn::Wanted;
+        }
         if let Err(error) = send(channel, &hello, &sockets) {
             debug!(error = %Chain(&error), "cannot say hello to the supervisor");
             self.lose(poller, now)?;
@@ -113,6 +132,12 @@ impl SupervisorLink {
     /// Says who serves, and whether the gateway is whole, if that has changed.
     pub(crate) fn tell_pair(&mut self, active: Option<Slot>, is_whole: bool) {
         let State::Connected(channel) = &self.state else { return };
+        if self.stand_in == StandIn::Wanted {
+            match send(channel, &ToSupervisor::StandIn, &[]) {
+                Ok(()) => self.stand_in = StandIn::AskedFor,
+                Err(error) => debug!(error = %Chain(&error), "cannot ask for a stand-in"),
+            }
+        }
         if self.told == Some((active, is_whole)) {
             return;
         }

@@ -25,7 +25,7 @@ use mainstay_config::host::{Ha, TrialHa};
 use mainstay_message::send;
 use mainstay_model::{Chain, Process, Slot, Timestamp};
 use mainstay_os::{Channel, now};
-use mainstay_supervise::{Arrangement, Condition, Facts, Plan, Presence, Zero, plan};
+use mainstay_supervise::{Arrangement, Condition, Course, Facts, Plan, Presence, Zero, plan};
 use mainstay_wire::upgrade::ToOperator;
 use tracing::{info, warn};
 
@@ -144,6 +144,7 @@ impl Supervisor {
         };
         Facts {
             zero: self.life_of(Process::Master).map(|_| self.zero),
+            course: self.life_of(Process::Master).map_or(Course::Stays, |life| life.course),
             broadcast: presence(Process::Broadcast),
             workers: Slot::ALL.map(|slot| presence(Process::Worker(slot))),
             active: self.pair.active,

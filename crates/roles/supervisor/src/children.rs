@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mainstay_model::{Process, Slot, Timestamp};
 use mainstay_os::{Channel, Pidfd, now, spawn, unix_seconds};
-use mainstay_supervise::{Backoff, Delay, Restart, Zero};
+use mainstay_supervise::{Backoff, Course, Delay, Restart, Zero};
 use mainstay_wire::control::Running;
 
 /// How long a process that was just started may take to say Hello.
@@ -49,6 +49,8 @@ pub(crate) struct Life {
     pub(crate) channel: Option<Channel>,
     pub(crate) word: Word,
     pub(crate) asked: Asked,
+    /// Of the one process: whether it waits for a worker that takes over.
+    pub(crate) course: Course,
     since: Timestamp,
     since_unix: u64,
 }
@@ -125,6 +127,7 @@ impl Child {
             channel: Some(channel),
             word: Word::Awaited { until: since + HELLO_LIMIT },
             asked: Asked::No,
+            course: Course::Stays,
             since,
             since_unix: unix_seconds(),
         });
@@ -142,6 +145,7 @@ impl Child {
             channel: None,
             word,
             asked: Asked::No,
+            course: Course::Stays,
             since: Timestamp::from_micros(
                 now.micros().saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
             ),

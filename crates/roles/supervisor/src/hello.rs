@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use mainstay_message::{MessageError, receive, send};
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{ChannelError, now};
+use mainstay_supervise::Course;
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{debug, info, warn};
@@ -84,6 +85,12 @@ impl Supervisor {
             }
             ToSupervisor::Pair { active, is_whole } => {
                 self.pair = PairWord { active, is_whole };
+            }
+            ToSupervisor::StandIn => {
+                info!(%process, "process waits for a worker that stands in for it");
+                if let Some(life) = self.child_mut(place(process)).and_then(Child::life_mut) {
+                    life.course = Course::Goes;
+                }
             }
             ToSupervisor::Upgrade | ToSupervisor::Arrange => {
                 warn!(%process, "process asks for what is an operator's to ask for");

@@ -199,7 +199,8 @@ impl Supervisor {
                 | ToSupervisor::Pair { .. }
                 | ToSupervisor::Event { .. }
                 | ToSupervisor::Listen { .. }
-                | ToSupervisor::Settled { .. },
+                | ToSupervisor::Settled { .. }
+                | ToSupervisor::StandIn,
                 _,
             ))
             | None => return Ok(()),

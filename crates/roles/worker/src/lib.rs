@@ -63,17 +63,29 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let signals = Signals::take_over().context("cannot wait for signals")?;
     let settings = settings::read(options)?;
     serve(settings, signals, ".slavedumpcore", |_keeper_pid| {
-        control_socket().map(Some).context("cannot use the control socket")
+        let supervisor = control_socket().context("cannot use the control socket")?;
+        Ok(Company::Supervisor(supervisor))
     })
 }
 
-/// The whole life of a worker. When its keeper is made, and before there is a second thread,
-/// `connect` gives the way to the supervisor, if there is one.
+/// Whom a worker has to do with that may start and end it.
+enum Company {
+    /// The supervisor, to whom it speaks itself.
+    Supervisor(Channel),
+    /// Other parts of its process, which speak for it.
+    Parts(EndOthers),
+}
+
+/// Ends all other parts of a process, and waits for that.
+pub type EndOthers = Box<dyn FnOnce() -> anyhow::Result<()>>;
+
+/// The whole life of a worker. `meet` is called with the number of its keeper when that is made,
+/// and before there is a second thread.
 fn serve(
     settings: Settings,
     signals: Signals,
     dump_switch: &str,
-    connect: impl FnOnce(u32) -> anyhow::Result<Option<Channel>>,
+    meet: impl FnOnce(u32) -> anyhow::Result<Company>,
 ) -> anyhow::Result<()> {
     let layout = Layout { lanes: settings.worker.threads, slots: settings.capacity };
     let switch = settings.host.state.join(dump_switch);
@@ -94,7 +106,10 @@ fn serve(
     // The keeper is there already: it has to be able to do its work whatever becomes of us.
     let share = memory_share(settings.worker.memory.percent()).context("cannot tell its share")?;
     limit_memory(share).context("cannot limit its memory")?;
-    let supervisor = connect(kept.keeper_pid())?;
+    let (supervisor, end_others) = match meet(kept.keeper_pid())? {
+        Company::Supervisor(channel) => (Some(channel), None),
+        Company::Parts(end_others) => (None, Some(end_others)),
+    };
     if !settings.worker.cpus.is_empty() {
         pin_thread(&settings.worker.cpus).context("cannot keep it on its processors")?;
     }
@@ -111,7 +126,11 @@ fn serve(
     #[expect(clippy::mem_forget, reason = "whatever is open is for the keeper to offer")]
     std::mem::forget(rest);
     let offered = match ending {
-        Ending::LeftWithoutKeeper => kept.offer().context("cannot offer what is open"),
+        Ending::LeftWithoutKeeper => {
+            // Nobody else here may own a descriptor then.
+            end_others.map_or(Ok(()), |end_others| end_others())?;
+            kept.offer().context("cannot offer what is open")
+        }
         Ending::Left | Ending::Drained => Ok(()),
     };
     #[expect(clippy::mem_forget, reason = "its descriptors are the keeper's, or were taken")]

@@ -9,21 +9,22 @@ use anyhow::Context as _;
 use mainstay_os::Signals;
 
 use crate::settings::Leases;
-use crate::{Options, serve, settings};
+use crate::{Company, EndOthers, Options, serve, settings};
 
 /// Serves until told to end. `start_others` is called with the number of the keeper when that is
-/// made: before it there may be no other thread.
+/// made: before it there may be no other thread. What it returns ends the others: if the keeper
+/// is dead, this process offers by itself what is open, to a worker that stands in for it.
 ///
 /// # Errors
 ///
 /// If it cannot do its work; the supervisor starts it anew.
 pub fn run_beside(
     options: &Options,
-    start_others: impl FnOnce(u32) -> anyhow::Result<()>,
+    start_others: impl FnOnce(u32) -> anyhow::Result<EndOthers>,
 ) -> anyhow::Result<()> {
     let signals = Signals::take_over().context("cannot wait for signals")?;
     let mut settings = settings::read(options)?;
     settings.worker = settings.host.one_process();
     settings.leases = Leases::All;
-    serve(settings, signals, ".dumpcore", |keeper_pid| start_others(keeper_pid).map(|()| None))
+    serve(settings, signals, ".dumpcore", |keeper_pid| start_others(keeper_pid).map(Company::Parts))
 }

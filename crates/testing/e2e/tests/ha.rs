@@ -90,6 +90,29 @@ fn the_death_of_the_one_process_is_a_pause_and_nothing_else() -> anyhow::Result<
     })
 }
 
+/// A process without a keeper cannot be protected: a worker stands in for it until there is
+/// another one.
+#[test]
+fn the_death_of_its_keeper_has_the_one_process_replaced() -> anyhow::Result<()> {
+    const DEATHS: usize = 5;
+    let origin = Origin::start()?;
+    let metrics: SocketAddr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let setup = Setup::pair_with_all(&origin, &Accept::ALL).as_one_process();
+    let setup = setup.with_host("metrics", "address", &*metrics.to_string());
+    under_traffic(&setup, &origin, |gateway, traffic| {
+        for _ in 0..DEATHS {
+            let process = gateway.process(Process::Master)?.pid();
+            let keeper = gateway.keeper(Process::Master)?;
+            keeper.signal(Signal::KILL)?;
+            gateway.wait_for("another process with a keeper", |status| {
+                status.is_one_process() && status.is_without(&[process, keeper.pid()])
+            })?;
+            traffic.wait_answered(50)?;
+        }
+        Ok(())
+    })
+}
+
 /// Where in a change a process is killed: when the log has this line for the so-manieth time.
 const DISABLING: [(&str, usize); 4] = [
     ("process is asked to end", 1),

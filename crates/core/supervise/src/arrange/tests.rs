@@ -52,6 +52,7 @@ impl World {
         let presence = |is_here| if is_here { Presence::Here } else { Presence::Away };
         Facts {
             zero: self.zero,
+            course: Course::Stays,
             broadcast: presence(self.broadcast),
             workers: self.workers.map(presence),
             // Without one at index 0 nobody says anything.
@@ -158,6 +159,20 @@ fn a_standby_that_is_not_ready_is_waited_for() {
     let gateway = Facts { condition: Condition::Disturbed, ..gateway.facts() };
     assert_eq!(plan(Arrangement::Pair, &gateway).asked, []);
     assert_eq!(plan(Arrangement::OneProcess, &gateway).asked, []);
+}
+
+/// A keeper died: the one process is replaced by way of a worker.
+#[test]
+fn one_process_that_goes_gets_a_worker_that_stands_in() {
+    let mut world = World::GATEWAY;
+    let goes = |world: &World| Facts { course: Course::Goes, ..world.facts() };
+    let first = plan(Arrangement::OneProcess, &goes(&world));
+    assert_eq!((&first.wanted[..], &first.asked[..]), (&[Process::Worker(Two)][..], &[][..]));
+    world.obey(&first);
+    assert_eq!(plan(Arrangement::OneProcess, &goes(&world)).asked, []);
+    // It goes by itself when the worker is ready.
+    world.set(Process::Master, false);
+    assert!(world.become_(Arrangement::OneProcess) > 0);
 }
 
 #[test]
