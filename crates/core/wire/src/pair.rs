@@ -23,7 +23,7 @@ pub enum ToWorker {
     Serve,
     /// Be standby: stop accepting, and answer [`ToMaster::Revoked`].
     Revoke,
-    /// The other worker serves: leave what is open here to it, and exit.
+    /// The other worker serves, or another process like this one will: leave what is open here to it, and exit.
     HandOver,
     /// Take nothing new, finish what is open within the limit, then exit.
     Stop { limit_ms: u64 },

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::token::Token;
 use crate::turn::{Master, Phase};
+use crate::workers::Room;
 use crate::{Options, settings};
 
 /// What the worker's part is.
@@ -192,6 +193,20 @@ impl Master {
         }
         info!("making way for the next process");
         self.tell(slot, &ToWorker::Revoke)
+    }
+
+    /// Has this process replaced if it was made for fewer connections than may be by now.
+    pub(crate) fn replace_own_if_outgrown(&mut self, slot: Slot) -> anyhow::Result<()> {
+        let is_whole = self.is_whole();
+        let Some(spoken) = self.workers.get_mut(slot).and_then(|it| it.spoken.as_mut()) else {
+            return Ok(());
+        };
+        if spoken.room == Room::Enough || !is_whole {
+            return Ok(());
+        }
+        spoken.room = Room::Enough;
+        info!("process was made for fewer connections, it is replaced");
+        self.tell(slot, &ToWorker::HandOver)
     }
 
     /// The gateway ends: the own worker hears it from us.

@@ -312,6 +312,9 @@ impl Master {
     /// the other one is not; a new process then stands by in its place.
     fn replace_outgrown(&mut self) -> anyhow::Result<()> {
         let Some(active) = self.active() else { return Ok(()) };
+        if self.standing.slot() == Some(active) {
+            return self.replace_own_if_outgrown(active);
+        }
         let spoken = |slot| self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
         let (Some(one), Some(other)) = (spoken(active), spoken(active.other())) else {
             return Ok(());
@@ -328,7 +331,7 @@ impl Master {
     }
 
     /// Whether every worker is ready, and nothing is being changed.
-    fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         let is_changing =
             self.applying.is_some() || self.proposal.is_some() || self.swapping.is_some();
         let is_changing = is_changing || self.hook.is_some();

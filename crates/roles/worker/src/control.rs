@@ -21,7 +21,7 @@ use crate::broadcast::Loading;
 use crate::lanes::Lanes;
 use crate::listeners::{self, Held};
 use crate::probes::Probing;
-use crate::settings::Settings;
+use crate::settings::{Leases, Settings};
 
 /// How long a peer that takes nothing is waited for.
 pub(crate) const SEND_LIMIT: Duration = Duration::from_millis(200);
@@ -337,7 +337,8 @@ impl Control {
                 ToWorker::Serve => self.serve()?,
                 ToWorker::Revoke => self.revoke()?,
                 ToWorker::HandOver => {
-                    if self.rest.course == Course::Standby {
+                    let is_alone = self.rest.settings.leases == Leases::All;
+                    if is_alone || self.rest.course == Course::Standby {
                         info!("handing over what is open");
                         return self.leave();
                     }

@@ -216,6 +216,36 @@ fn one_process_is_administered_like_a_pair() -> anyhow::Result<()> {
     })
 }
 
+/// Room for more connections takes another process, other listeners take none; nothing is closed.
+#[test]
+fn one_process_changes_its_listeners_and_its_limits() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let setup = Setup::pair_with_all(&origin, &Accept::ALL).as_one_process();
+    under_traffic(&setup, &origin, |gateway, _| {
+        let before = gateway.process(Process::Master)?.pid();
+        let more: SocketAddr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let next = next_file(gateway, |first| {
+            format!(
+                "{}\n[[listener]]\nname = \"more\"\naddress = \"{more}\"\naccept = \"master\"\n",
+                first.replace("listeners = [", "listeners = [\"more\", ")
+            )
+        })?;
+        let answer = operate(gateway, &["apply", &next])?;
+        anyhow::ensure!(answer.code == Some(0), "{answer:?}");
+        anyhow::ensure!(Client::connect(more)?.get("/small")?.head.status == 200);
+        anyhow::ensure!(gateway.process(Process::Master)?.pid() == before, "it was replaced");
+
+        let next = next_file(gateway, |first| format!("{first}\n[limits]\nconnections = 20000\n"))?;
+        let answer = operate(gateway, &["apply", &next])?;
+        anyhow::ensure!(answer.code == Some(0), "{answer:?}");
+        gateway.wait_for("a process with more room", |status| {
+            status.is_one_process() && status.is_without(&[before])
+        })?;
+        anyhow::ensure!(Client::connect(more).is_err(), "it listens on what is no more");
+        Ok(())
+    })
+}
+
 /// What clients are hurt by is taken back in place, and at once.
 #[test]
 fn one_process_goes_back_by_itself() -> anyhow::Result<()> {
