@@ -140,10 +140,10 @@ impl Gateway {
         }
     }
 
-    /// Waits until none of `gone` is left and the pair is whole again.
+    /// Waits until none of `gone` is left and the pair, or the one process, is whole again.
     pub fn wait_ready_without(&self, gone: &[u32]) -> anyhow::Result<Status> {
         self.wait_for("the pair to be ready again", |status| {
-            status.is_ready() && status.is_without(gone)
+            (status.is_ready() || status.is_one_process()) && status.is_without(gone)
         })
     }
 
