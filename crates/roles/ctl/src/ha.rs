@@ -13,15 +13,20 @@ use anyhow::{Context as _, bail};
 use mainstay_config::Host;
 use mainstay_config::host::{self, Ha};
 use mainstay_message::send_within;
-use mainstay_os::{Channel, memory_share};
+use mainstay_model::Chain;
+use mainstay_os::memory_share;
 use mainstay_wire::control::ToSupervisor;
 
+use crate::ask::{AskError, find};
 use crate::host_file::{self, replace};
 use crate::steps::{self, Told};
 use crate::text;
 
 /// How long the supervisor may take to hear the question.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a supervisor that is away is waited for.
+const RETURN_LIMIT: Duration = Duration::from_secs(5);
 
 /// `mainstay ha …`
 #[derive(Debug, clap::Subcommand)]
@@ -76,7 +81,7 @@ pub fn ha(command: &HaCommand) -> anyhow::Result<ExitCode> {
     match change(&host.run, options) {
         Ok(Changed::Now) => say(&format!("this gateway is {} now\n", name(wanted)))?,
         Ok(Changed::Later) => {
-            say(&format!("no gateway runs: the next one to start is {}\n", name(wanted)))?;
+            say(&format!("no supervisor runs: the next one to start is {}\n", name(wanted)))?;
         }
         Ok(Changed::Not { reason }) => {
             undo()?;
@@ -99,8 +104,13 @@ enum Changed {
 }
 
 fn change(run: &Path, options: &HaOptions) -> anyhow::Result<Changed> {
-    let Ok(channel) = Channel::connect(&run.join("supervisor.sock")) else {
-        return Ok(Changed::Later);
+    // A gateway that has ended in order leaves no such file; else its supervisor may be back soon.
+    let is_there = run.join("supervisor.pid").exists();
+    let limit = if is_there { RETURN_LIMIT } else { Duration::ZERO };
+    let channel = match find(run, "supervisor.sock", limit) {
+        Ok(channel) => channel,
+        Err(AskError::NotRunning { .. }) => return Ok(Changed::Later),
+        Err(error) => return Ok(Changed::Not { reason: Chain(&error).to_string() }),
     };
     send_within(&channel, &ToSupervisor::Arrange, &[], SEND_LIMIT)
         .context("cannot ask the supervisor; it reads host.toml when it starts again")?;

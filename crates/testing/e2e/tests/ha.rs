@@ -1,7 +1,7 @@
 //! One process that does everything, and the way from a pair to it and back.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -343,6 +343,26 @@ fn the_command_channel_is_back_after_a_death() -> anyhow::Result<()> {
 }
 
 #[test]
+fn one_process_finishes_what_is_open_before_it_ends() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Master).as_one_process())?;
+    let mut client = Client::connect(gateway.address("web"))?;
+    client.send(&request("GET", "/hold?key=last", &[]))?;
+    origin.wait_held("last", 1)?;
+    let supervisor = gateway.terminate(Signal::TERM)?;
+    wait::until("new connections to be refused", DEADLINE, || {
+        TcpStream::connect(gateway.address("web")).is_err().then_some(())
+    })?;
+    assert!(!supervisor.ends_within(Duration::ZERO), "{}", gateway.log_tail());
+    origin.release("last");
+    assert_eq!(client.response("GET")?.text(), "released\n");
+    drop(client);
+    assert!(supervisor.ends_within(DEADLINE), "{}", gateway.log_tail());
+    assert_eq!(gateway.processes().len(), 0, "{:?}", gateway.processes());
+    Ok(())
+}
+
+#[test]
 fn nothing_is_changed_without_a_yes() -> anyhow::Result<()> {
     let origin = Origin::start()?;
     let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
@@ -379,7 +399,7 @@ fn a_gateway_that_does_not_run_starts_as_what_it_is_to_be() -> anyhow::Result<()
     let answer = ha(&gateway, "enable")?;
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert!(
-        answer.out.ends_with("no gateway runs: the next one to start is a pair\n"),
+        answer.out.ends_with("no supervisor runs: the next one to start is a pair\n"),
         "{answer:?}"
     );
     gateway.start_again()?;
