@@ -182,6 +182,10 @@ impl Master {
                 self.swap_if_ready()?;
                 self.activate_awaited()
             }
+            ToMaster::Told { unix_ms, event } => {
+                self.pass_on(slot, *unix_ms, event);
+                Ok(())
+            }
             ToMaster::Outgrown => {
                 if let Some(spoken) = &mut worker.spoken {
                     spoken.room = Room::Outgrown;

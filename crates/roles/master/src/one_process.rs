@@ -15,6 +15,7 @@ use mainstay_model::{Process, Slot, Timestamp};
 use mainstay_os::{Event, Interest, Pidfd, Poller, Signals, control_socket, pin_thread};
 use mainstay_pair::Health;
 use mainstay_wire::command::Step;
+use mainstay_wire::event;
 use mainstay_wire::pair::ToWorker;
 use tracing::{info, warn};
 
@@ -207,6 +208,15 @@ impl Master {
         spoken.room = Room::Enough;
         info!("process was made for fewer connections, it is replaced");
         self.tell(slot, &ToWorker::HandOver)
+    }
+
+    /// Has the supervisor hear of what the own worker tells; any other speaks for itself.
+    pub(crate) fn pass_on(&mut self, slot: Slot, unix_ms: u64, event: &event::Event) {
+        if self.standing.slot() == Some(slot) && event.may_come_from(Process::Worker(slot)) {
+            self.link.note_at(unix_ms, event.clone());
+        } else {
+            warn!(%slot, ?event, "worker tells of what is not its to tell");
+        }
     }
 
     /// The gateway ends: the own worker hears it from us.

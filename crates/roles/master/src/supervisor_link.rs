@@ -77,7 +77,12 @@ impl SupervisorLink {
 
     /// Has the supervisor hear of something; one that is away, as soon as it is back.
     pub(crate) fn note(&mut self, event: Event) {
-        self.news.note(unix_millis(), event);
+        self.note_at(unix_millis(), event);
+    }
+
+    /// The same of something that happened at this time.
+    pub(crate) fn note_at(&mut self, unix_ms: u64, event: Event) {
+        self.news.note(unix_ms, event);
     }
 
     /// The supervisor has written down what it was told, up to this number.

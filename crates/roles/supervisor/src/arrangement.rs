@@ -26,6 +26,7 @@ use mainstay_message::send;
 use mainstay_model::{Chain, Process, Slot, Timestamp};
 use mainstay_os::{Channel, now};
 use mainstay_supervise::{Arrangement, Condition, Course, Facts, Plan, Presence, Zero, plan};
+use mainstay_wire::event::Event;
 use mainstay_wire::upgrade::ToOperator;
 use tracing::{info, warn};
 
@@ -156,7 +157,13 @@ impl Supervisor {
         for child in &mut self.children {
             let is_wanted = plan.wants(child.process);
             match child.state {
-                State::Due(_) if !is_wanted => child.state = State::Ended,
+                State::Due(_) if !is_wanted => {
+                    child.state = State::Ended;
+                    if let Err(error) = self.directory.forget(child.process) {
+                        warn!(process = %child.process, %error, "cannot remove the file of a process");
+                    }
+                    self.telling.note(&Event::ProcessUnneeded { process: child.process });
+                }
                 State::Ended if is_wanted => child.state = State::Due(now),
                 State::Due(_) | State::Ended | State::Alive(_) => {}
             }
@@ -195,21 +202,22 @@ impl Supervisor {
         let is_done = facts.are(self.target);
         match (&change.way, is_done) {
             (Way::Forth { .. }, true) => {
-                info!(arrangement = ?self.target, "gateway is what host.toml says");
+                info!(arrangement = %self.target, "gateway is what host.toml says");
+                self.telling.note(&Event::Rearranged { arrangement: self.target.to_string() });
                 self.end_change(&ToOperator::Done {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 });
             }
             (Way::Back { reason }, true) => {
                 let reason = reason.clone();
-                self.end_change(&ToOperator::Failed { reason });
+                self.change_failed(reason);
             }
             (Way::Forth { from }, false) if is_late && facts.is_made(*from) => {
                 // Nothing was done: there was never a moment for it.
                 self.target = *from;
                 let reason = "the gateway was not whole in time".to_owned();
                 warn!(reason, "change is given up");
-                self.end_change(&ToOperator::Failed { reason });
+                self.change_failed(reason);
             }
             (Way::Forth { from }, false) if is_late || self.is_trial(facts) => {
                 let reason = format!("it is not {} in time", self.target);
@@ -224,7 +232,7 @@ impl Supervisor {
             }
             (Way::Back { reason }, false) if is_late => {
                 let reason = format!("{reason}; and it is not {} again either", self.target);
-                self.end_change(&ToOperator::Failed { reason });
+                self.change_failed(reason);
             }
             (Way::Forth { .. } | Way::Back { .. }, false) => {}
         }
@@ -243,6 +251,11 @@ impl Supervisor {
     /// The gateway stops, whatever it is made of.
     pub(crate) fn give_up_change(&mut self) {
         self.end_change(&ToOperator::Failed { reason: "the gateway is being stopped".to_owned() });
+    }
+
+    fn change_failed(&mut self, reason: String) {
+        self.telling.note(&Event::RearrangementFailed { reason: reason.clone() });
+        self.end_change(&ToOperator::Failed { reason });
     }
 
     fn end_change(&mut self, message: &ToOperator) {

@@ -36,6 +36,8 @@ impl Supervisor {
             let (process, pid, asked) = (child.process, life.pid, life.asked);
             let delay = match ending {
                 Ending::Exited(0) => child.left(now),
+                // It was told to, and how exactly it ended only its parent heard.
+                Ending::Unknown if asked == Asked::Yes => child.left(now),
                 Ending::Exited(_) | Ending::Killed { .. } | Ending::Unknown => child.ended(now),
             };
             if ending != Ending::Exited(0) {
@@ -48,7 +50,7 @@ impl Supervisor {
             }
             let wait_ms = delay.wait.as_millis();
             match (ending, delay.verdict) {
-                (Ending::Exited(0), _) if asked == Asked::Yes => {
+                (Ending::Exited(0) | Ending::Unknown, _) if asked == Asked::Yes => {
                     info!(%process, pid, "process handed its work over");
                 }
                 (Ending::Exited(0), _) => {

@@ -236,8 +236,13 @@ impl Control {
     fn tell_of_suspect(&mut self, connection: ConnectionId, client: String) {
         let slot = self.rest.settings.slot;
         let event = Event::ConnectionSuspected { slot, connection, client };
-        self.rest.news.note(unix_millis(), event);
-        self.tell_news();
+        match self.rest.settings.leases {
+            Leases::AsConfigured => {
+                self.rest.news.note(unix_millis(), event);
+                self.tell_news();
+            }
+            Leases::All => self.tell_master(&ToMaster::Told { unix_ms: unix_millis(), event }),
+        }
     }
 
     /// Tells the supervisor what it was not told; one that cannot take it now hears it later.
