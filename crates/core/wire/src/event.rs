@@ -382,7 +382,9 @@ mod tests {
             (hung(Process::Broadcast), Process::Master, false),
             (suspect(one), worker, true),
             (suspect(two), worker, false),
-            (suspect(one), Process::Master, false),
+            // For the worker that is a part of its process.
+            (suspect(one), Process::Master, true),
+            (suspect(one), Process::Broadcast, false),
             (Event::SystemStopped, Process::Master, false),
             (Event::died(worker, 7, String::new()), Process::Master, false),
         ];
