@@ -257,6 +257,7 @@ fn one_process_goes_back_by_itself() -> anyhow::Result<()> {
         let hurt = hurt.replace("confirm = \"100ms\"", "failures_least = 5\nconfirm = \"20s\"");
         format!("{hurt}\n{dead}")
     })?;
+    wait_at_broadcast(&gateway, 2)?;
     let over = AtomicBool::new(false);
     let begun = Instant::now();
     let answer = thread::scope(|scope| {
@@ -278,6 +279,14 @@ fn one_process_goes_back_by_itself() -> anyhow::Result<()> {
     assert_eq!(status.generation, Generation::FIRST);
     assert_eq!(Client::connect(gateway.address("web"))?.get("/small")?.head.status, 200);
     Ok(())
+}
+
+/// An apply needs broadcast, and everyone there.
+fn wait_at_broadcast(gateway: &Gateway, everyone: usize) -> anyhow::Result<()> {
+    Ok(wait::until("everyone at broadcast", DEADLINE, || {
+        let answer = Caller::connect(gateway).ok()?.ask(r#"{"command":"status"}"#).ok()?;
+        (answer.matches("serves generation").count() == everyone).then_some(())
+    })?)
 }
 
 /// `mainstay apply` reads this: the first generation, changed.
@@ -441,13 +450,15 @@ fn a_change_in_the_middle_of_an_apply_waits_or_is_given_up() -> anyhow::Result<(
     let setup = Setup::pair(&origin, Accept::Active).with_host("upgrade", "timeout", "1s");
     let gateway = Gateway::start(&setup)?;
     let next = next_file(&gateway, |first| format!("{first}\n# changed\n"))?;
+    wait_at_broadcast(&gateway, 3)?;
     for (confirm, code) in [("3s", 1), ("500ms", 0)] {
         let start = gateway.log_bytes();
         let (applied, changed) = thread::scope(|scope| {
             let applying =
                 scope.spawn(|| operate(&gateway, &["apply", &next, "--confirm", confirm]));
             let line = "watching what serves now";
-            wait::until(line, DEADLINE, || gateway.log_from(start).contains(line).then_some(()))?;
+            wait::until(line, DEADLINE, || gateway.log_from(start).contains(line).then_some(()))
+                .with_context(|| gateway.log_tail())?;
             let changed = ha(&gateway, "disable")?;
             let applied = applying.join().expect("an operator does not panic")?;
             anyhow::Ok((applied, changed))
