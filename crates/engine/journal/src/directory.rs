@@ -1,11 +1,13 @@
 //! The files of a journal by their names.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use mainstay_os::{start_ticks, still_runs};
 use rustix::fs::{FlockOperation, flock};
+use tracing::warn;
 
 use crate::frame::Kind;
 
@@ -13,6 +15,18 @@ use crate::frame::Kind;
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+}
+
+/// The right to write, until it is dropped or its process ends.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.set_len(0) {
+            warn!(%error, "the journal stays locked until this process ends");
+        }
+    }
 }
 
 impl Directory {
@@ -23,15 +37,30 @@ impl Directory {
     }
 
     /// Takes the lock; none, if another process has it.
-    pub(crate) fn lock(&self) -> io::Result<Option<File>> {
+    ///
+    /// The file says who has it, and a process that is dead has nothing. The kernel's lock is only
+    /// for the look itself: what a process has open its keeper has too, for longer than it lives.
+    pub(crate) fn lock(&self) -> io::Result<Option<Lock>> {
         let mut options = OpenOptions::new();
-        let options = options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options.open(self.path.join("lock"))?;
+        let options = options.create(true).truncate(false).read(true).write(true).mode(0o600);
+        let mut file = options.open(self.path.join("lock"))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(errno.into()),
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
         }
+        let mut holder = String::new();
+        file.read_to_string(&mut holder)?;
+        let is_held = holder.trim_ascii().split_once(' ').is_some_and(|(pid, ticks)| {
+            matches!((pid.parse(), ticks.parse()), (Ok(pid), Ok(ticks)) if still_runs(pid, ticks))
+        });
+        if !is_held {
+            let pid = std::process::id();
+            file.set_len(0)?;
+            file.write_all_at(format!("{pid} {}\n", start_ticks(pid)?).as_bytes(), 0)?;
+        }
+        flock(&file, FlockOperation::Unlock)?;
+        Ok((!is_held).then_some(Lock(file)))
     }
 
     /// The numbers of the files of a kind, in order.

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 
 use mainstay_model::Chain;
 use mainstay_os::{Event, now, random_u64};
@@ -16,7 +16,7 @@ use mainstay_wire::session::{Place, Update};
 use tracing::{error, info, warn};
 
 use crate::compact::compact;
-use crate::directory::Directory;
+use crate::directory::{Directory, Lock};
 use crate::frame::{HEADER_BYTES, Kind, header};
 use crate::load::{LoadError, Reading, is_begun, read};
 use crate::writer::{Job, Report, Reporter, Writer};
@@ -76,9 +76,10 @@ pub struct Journal {
     making: Making,
     figures: Figures,
     jobs: Sender<Job>,
+    writer: Option<JoinHandle<()>>,
     reports: Receiver<Report>,
     reporter: Reporter,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Whether a snapshot is being made.
@@ -86,6 +87,16 @@ pub struct Journal {
 enum Making {
     No,
     Yes,
+}
+
+impl Drop for Journal {
+    /// What is on its way to the disk gets there, and then nothing writes any more.
+    fn drop(&mut self) {
+        self.jobs = mpsc::channel().0;
+        if let Some(Err(_panic)) = self.writer.take().map(JoinHandle::join) {
+            warn!("the thread that writes the journal ended badly");
+        }
+    }
 }
 
 impl Journal {
@@ -117,7 +128,7 @@ impl Journal {
 
     fn start(
         directory: Directory,
-        lock: File,
+        lock: Lock,
         limits: Limits,
         mut found: Found,
         place: Place,
@@ -145,7 +156,7 @@ impl Journal {
             reporter: reporter.clone(),
         };
         let thread = Builder::new().name("journal".to_owned());
-        thread.spawn(move || writer.run(&jobs_out)).map_err(unwritable)?;
+        let thread = thread.spawn(move || writer.run(&jobs_out)).map_err(unwritable)?;
         let journal = Self {
             directory,
             epoch: place.epoch,
@@ -156,6 +167,7 @@ impl Journal {
             making: Making::No,
             figures: Figures { tail_bytes: found.tail_bytes, ..Figures::default() },
             jobs,
+            writer: Some(thread),
             reports,
             reporter,
             _lock: lock,

@@ -36,12 +36,11 @@ mod problem;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 
-use anyhow::Context as _;
 use mainstay_config::admin::Admin;
 use tokio::sync::Semaphore;
 
+use crate::server::Server;
 use crate::settings::Settings;
 
 /// Most bodies in memory at a time: the master has little of it.
@@ -61,7 +60,7 @@ struct Api {
 }
 
 /// Starts the thread.
-pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) fn start(settings: &Settings) -> anyhow::Result<Server> {
     let admin = settings.host.admin.clone();
     let api = Arc::new(Api {
         run: settings.host.run.clone(),
@@ -70,13 +69,5 @@ pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
         bodies: Semaphore::new(BODIES_MAX),
         admin,
     });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make a runtime")?;
-    thread::Builder::new()
-        .name("api".to_owned())
-        .spawn(move || runtime.block_on(listen::serve(api)))
-        .context("cannot start a thread")?;
-    Ok(())
+    Server::start("api", listen::serve(api))
 }

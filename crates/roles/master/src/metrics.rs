@@ -7,7 +7,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -26,6 +25,7 @@ use tokio::time::{interval, timeout};
 use tracing::{debug, info, warn};
 
 use crate::metrics_text::render;
+use crate::server::Server;
 use crate::turn::Master;
 
 /// The one format that there is.
@@ -51,6 +51,7 @@ const BIND_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) struct Metrics {
     questions: mpsc::Receiver<oneshot::Sender<String>>,
     asked: Event,
+    _server: Server,
 }
 
 /// The thread's end of it.
@@ -66,15 +67,8 @@ impl Metrics {
         let asked = Event::new().context("cannot make an event")?;
         let copy = asked.try_clone().context("cannot copy an event")?;
         let asker = Arc::new(Asker { questions: sender, asked: copy });
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("cannot make a runtime")?;
-        thread::Builder::new()
-            .name("metrics".to_owned())
-            .spawn(move || runtime.block_on(serve(address, asker)))
-            .context("cannot start a thread")?;
-        Ok(Self { questions, asked })
+        let server = Server::start("metrics", serve(address, asker))?;
+        Ok(Self { questions, asked, _server: server })
     }
 }
 

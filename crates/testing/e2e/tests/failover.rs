@@ -472,6 +472,12 @@ fn a_short_torture_costs_nothing_when_the_master_accepts() -> anyhow::Result<()>
 }
 
 #[test]
+fn a_short_torture_of_one_process_costs_nothing() -> anyhow::Result<()> {
+    torture::run(&Options { one_process: true, worker_threads: 2, ..short(Ways::Both) })?;
+    Ok(())
+}
+
+#[test]
 fn without_adoption_the_torture_fails() -> anyhow::Result<()> {
     let options = Options {
         seconds: 3,
