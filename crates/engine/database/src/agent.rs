@@ -101,10 +101,16 @@ pub struct Enrolment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enrolled {
     /// A row was made.
-    New { group: GroupId, standing: Standing },
+    New {
+        group: GroupId,
+        standing: Standing,
+    },
     /// The same agent with the same key is there: the reply to its first try got lost, or it
     /// registers again. Its chain is now the one of this request; the token lost no use.
-    Again { group: GroupId, standing: Standing },
+    Again {
+        group: GroupId,
+        standing: Standing,
+    },
     Refused(EnrolmentRefusal),
 }
 

@@ -48,6 +48,8 @@ pub enum StoreError {
     Changed { what: &'static str },
 
     /// The database was made by a program that this one does not understand.
-    #[error("the database has schema {found}, and this program needs {needed} to {newest}")]
+    #[error(
+        "the database has schema {found} for programs that know {needed}; this one knows {newest}"
+    )]
     Schema { found: i64, needed: i64, newest: i64 },
 }

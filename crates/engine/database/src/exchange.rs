@@ -149,6 +149,32 @@ pub enum Judgement {
     Broken { through: u64 },
 }
 
+impl Exchange {
+    /// Whether the row shows that this very exchange was committed. Its token was drawn for it.
+    pub(crate) fn is_done(&self, stored: &ChainRow) -> bool {
+        *stored == self.next
+    }
+
+    /// The stream whose cursor matters.
+    pub(crate) fn stream(&self) -> StreamId {
+        self.events.as_ref().map_or(StreamId([0; 16]), |batch| batch.stream)
+    }
+}
+
+impl EventBatch {
+    /// What is to be stored by a judgement: numbers and events, and the hash of the last; none
+    /// if nothing is.
+    pub(crate) fn new_events(
+        &self,
+        judged: Judgement,
+    ) -> Option<(impl Iterator<Item = (u64, &ChainedEvent)>, Hash)> {
+        let Judgement::Store { skip, .. } = judged else { return None };
+        let new = self.events.get(skip..).filter(|new| !new.is_empty())?;
+        let last = new.last()?.hash;
+        Some(((self.first..).zip(&self.events).skip(skip), last))
+    }
+}
+
 impl EventCursor {
     /// Where a stream begins.
     #[must_use]
@@ -191,7 +217,9 @@ impl Judgement {
     #[must_use]
     pub const fn through(self) -> u64 {
         match self {
-            Self::Store { through, .. } | Self::Gap { through } | Self::Broken { through } => through,
+            Self::Store { through, .. } | Self::Gap { through } | Self::Broken { through } => {
+                through
+            }
         }
     }
 }

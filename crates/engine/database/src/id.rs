@@ -148,7 +148,9 @@ mod tests {
         let uid = AgentUid([0xab; 16]);
         assert_eq!(uid.to_string().parse(), Ok(uid));
         assert_eq!("abababab-abab-abab-abab-abababababab".parse(), Ok(uid));
-        for wrong in ["", "ab", "abababababababababababababababxx", "ababababababababababababababababab"] {
+        for wrong in
+            ["", "ab", "abababababababababababababababxx", "ababababababababababababababababab"]
+        {
             assert_eq!(wrong.parse::<AgentUid>(), Err(NotAnId), "{wrong}");
         }
         assert_eq!("17".parse(), Ok(GroupId(17)));

@@ -16,13 +16,24 @@
 mod access;
 mod agent;
 mod alert;
+mod backend;
 mod configuration;
+mod database;
 mod error;
 mod event;
 mod exchange;
 mod id;
+mod limits;
+mod location;
 mod manager;
+mod operation;
 mod page;
+mod postgres;
+mod queue;
+mod schema;
+mod session;
+mod sql;
+mod sqlite;
 mod store;
 mod time;
 
@@ -39,6 +50,7 @@ pub use configuration::{
     Configuration, Desire, Group, Member, MemberState, NewRollout, NewVersion, Rollout,
     RolloutState, RolloutStep, Version,
 };
+pub use database::open;
 pub use error::StoreError;
 pub use event::{EventDay, EventFilter, EventPosition, EventRow, NewEvent, Severity};
 pub use exchange::{
@@ -49,6 +61,8 @@ pub use id::{
     AgentUid, AlertId, ApiTokenId, AuditId, ConfigurationId, EnrolmentId, GroupId, Hash, ManagerId,
     NotAnId, RolloutId, StreamId, UserId, VersionId,
 };
+pub use limits::Limits;
+pub use location::{Location, LocationError};
 pub use manager::{Drain, Lease, ManagerBeat, ManagerRow};
 pub use page::{Page, Range};
 pub use store::{Store, Stored};

@@ -165,7 +165,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn remove_configuration(&self, id: ConfigurationId, audit: Audit) -> Stored<()>;
     async fn add_version(&self, version: NewVersion, audit: Audit) -> Stored<Version>;
     /// The newest first.
-    async fn versions(&self, configuration: ConfigurationId, range: Range) -> Stored<Page<Version>>;
+    async fn versions(&self, configuration: ConfigurationId, range: Range)
+    -> Stored<Page<Version>>;
     async fn version(&self, version: VersionId) -> Stored<Option<Version>>;
     async fn version_text(&self, version: VersionId) -> Stored<Option<Vec<u8>>>;
 
