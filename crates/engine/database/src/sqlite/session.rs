@@ -21,10 +21,6 @@ impl<'c> SqliteSession<'c> {
     pub(crate) const fn new(connection: &'c Connection) -> Self {
         Self { connection }
     }
-
-    pub(crate) const fn connection(&self) -> &'c Connection {
-        self.connection
-    }
 }
 
 impl ToSql for Value {
