@@ -12,6 +12,7 @@
 mod chain;
 mod generation;
 mod id;
+mod instance;
 mod process;
 mod slot;
 mod time;
@@ -19,6 +20,7 @@ mod time;
 pub use chain::Chain;
 pub use generation::Generation;
 pub use id::{ConnectionId, ListenerId};
+pub use instance::{InstanceUid, InstanceUidError};
 pub use process::Process;
 pub use slot::Slot;
 pub use time::Timestamp;
