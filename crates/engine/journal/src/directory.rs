@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use mainstay_os::{start_ticks, still_runs};
+use mainstay_os::Incarnation;
 use rustix::fs::{FlockOperation, flock};
 use tracing::warn;
 
@@ -51,13 +51,11 @@ impl Directory {
         }
         let mut holder = String::new();
         file.read_to_string(&mut holder)?;
-        let is_held = holder.trim_ascii().split_once(' ').is_some_and(|(pid, ticks)| {
-            matches!((pid.parse(), ticks.parse()), (Ok(pid), Ok(ticks)) if still_runs(pid, ticks))
-        });
+        let is_held = Incarnation::read(&holder).is_some_and(Incarnation::still_runs);
         if !is_held {
-            let pid = std::process::id();
+            let own = Incarnation::of(std::process::id())?;
             file.set_len(0)?;
-            file.write_all_at(format!("{pid} {}\n", start_ticks(pid)?).as_bytes(), 0)?;
+            file.write_all_at(format!("{own}\n").as_bytes(), 0)?;
         }
         flock(&file, FlockOperation::Unlock)?;
         Ok((!is_held).then_some(Lock(file)))

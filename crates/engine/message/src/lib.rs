@@ -18,6 +18,7 @@
 mod lines;
 mod link;
 mod news;
+mod whereabouts;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use mainstay_wire::frame::{FrameError, MESSAGE_BYTES_MAX, Message, decode, encod
 pub use lines::{Lines, LinesError};
 pub use link::Link;
 pub use news::News;
+pub use whereabouts::{noted, pid_file, running};
 
 /// Why a message was not sent or not received.
 #[derive(Debug, thiserror::Error)]

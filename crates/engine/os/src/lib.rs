@@ -48,7 +48,7 @@ pub use listen::{
 pub use memory::{Memory, MemoryError, Observed, SharedFile};
 pub use pipe::{Pipe, pipe_id};
 pub use poll::{Interest, Poller, Ready};
-pub use process::{Dumping, Pidfd, ProcessUse, host_name, process_use, start_ticks, still_runs};
+pub use process::{Dumping, Incarnation, Pidfd, ProcessUse, host_name, process_use, start_ticks};
 pub use seed::random_u64;
 pub use signal::{Signal, Signals};
 pub use spawn::{become_program, control_socket, descriptor_path, spawn};

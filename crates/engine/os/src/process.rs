@@ -1,5 +1,6 @@
 //! Other processes: watching them, ending them, and what `/proc` says of them.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -106,18 +107,46 @@ impl Dumping {
     }
 }
 
-/// When a process started, in clock ticks since the machine did: with its number, a name
-/// for a process that no other ever has.
+/// When a process started, in clock ticks since the machine did.
 pub fn start_ticks(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     field(&stat, 19).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-/// Whether the process with this number is the one that started then, and not a zombie.
-pub fn still_runs(pid: u32, ticks: u64) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, Some('Z' | 'X')) && field(&stat, 19) == Some(ticks)
+/// A process by its number and its start: a name that no other ever has, and that can be written
+/// down for whoever comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    pub pid: u32,
+    ticks: u64,
+}
+
+impl Incarnation {
+    /// The process that has this number now.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        Ok(Self { pid, ticks: start_ticks(pid)? })
+    }
+
+    /// Reads what [`Incarnation`] displays; none, if it is something else.
+    pub fn read(text: &str) -> Option<Self> {
+        let (pid, ticks) = text.trim_ascii().split_once(' ')?;
+        Some(Self { pid: pid.parse().ok()?, ticks: ticks.parse().ok()? })
+    }
+
+    /// Whether it is there, and no zombie.
+    pub fn still_runs(self) -> bool {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.pid)) else {
+            return false;
+        };
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        !matches!(state, Some('Z' | 'X')) && field(&stat, 19) == Some(self.ticks)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pid, self.ticks)
+    }
 }
 
 /// What a process uses.
@@ -159,9 +188,11 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_number_and_its_start() {
         let pid = std::process::id();
-        let ticks = start_ticks(pid).unwrap();
-        assert!(still_runs(pid, ticks));
-        assert!(!still_runs(pid, ticks + 1));
+        let own = Incarnation::of(pid).unwrap();
+        assert!(own.still_runs());
+        assert!(!Incarnation { ticks: own.ticks + 1, ..own }.still_runs());
+        assert_eq!(Incarnation::read(&format!("{own}\n")), Some(own));
+        assert_eq!(Incarnation::read("4711"), None);
         assert!(process_use(pid).unwrap().resident_bytes > 0);
     }
 

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_config::Host;
 use mainstay_journal::{Journal, Limits, Opened};
+use mainstay_message::running;
 use mainstay_model::{Process, Timestamp};
-use mainstay_os::{Pidfd, now, still_runs, wall_now};
+use mainstay_os::{Pidfd, now, wall_now};
 use mainstay_session::{Answer, Effect, Event, Register, Replication};
 use mainstay_wire::broadcast::ToPeer;
 use mainstay_wire::session::{Figures, Place, Reply, ToRegister, ToReplica, Update};
@@ -56,13 +56,13 @@ impl Sessions {
         let limits = Limits { tail_bytes: host.sessions.journal_bytes };
         let Opened { journal, table, place } = Journal::open(&host.state.join("sessions"), limits)?;
         let mut holders = BTreeMap::new();
-        let mut running = Vec::new();
+        let mut living = Vec::new();
         for process in Process::KEPT {
-            let Some(pid) = running_as(&host.run, process) else { continue };
+            let Some(pid) = running(&host.run, process) else { continue };
             // Gone already: it accepts nobody.
             let Ok(pidfd) = Pidfd::open(pid) else { continue };
             holders.insert(pid, pidfd);
-            running.push((process, pid));
+            living.push((process, pid));
         }
         info!(
             sessions = table.len(),
@@ -72,7 +72,7 @@ impl Sessions {
         );
         Ok(Self {
             register: Register::new(table, host.sessions.max),
-            replication: Replication::new(place, &running, host.sessions.confirm_timeout),
+            replication: Replication::new(place, &living, host.sessions.confirm_timeout),
             journal,
             epoch: place.epoch,
             holders,
@@ -82,15 +82,6 @@ impl Sessions {
             tell_at: began,
         })
     }
-}
-
-/// The number under which a process runs, by its file in the run directory.
-fn running_as(run: &Path, process: Process) -> Option<u32> {
-    let path = run.join(format!("{}.pid", process.file_stem()));
-    let text = std::fs::read_to_string(path).ok()?;
-    let (pid, ticks) = text.trim_ascii().split_once(' ')?;
-    let (pid, ticks) = (pid.parse().ok()?, ticks.parse().ok()?);
-    still_runs(pid, ticks).then_some(pid)
 }
 
 impl Broadcast {

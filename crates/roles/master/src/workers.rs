@@ -1,14 +1,14 @@
 //! The two workers, as the master knows them: process, channel, ledger, lanes.
 
-use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use mainstay_ledger::Observer;
+use mainstay_message::running;
 use mainstay_model::{ListenerId, Process, Slot, Timestamp};
-use mainstay_os::{Channel, ChannelError, Event, Interest, Pidfd, Poller, still_runs};
+use mainstay_os::{Channel, ChannelError, Event, Interest, Pidfd, Poller};
 use mainstay_pair::Living;
 use mainstay_wire::lane;
 use rustix::io::Errno;
@@ -104,10 +104,10 @@ impl Workers {
         let mut workers = Self::default();
         let mut living = [Living::No; 2];
         for (slot, living) in Slot::ALL.into_iter().zip(&mut living) {
-            let Some(pid) = running(run, slot) else { continue };
+            let Some(pid) = running(run, Process::Worker(slot)) else { continue };
             let Ok(pidfd) = Pidfd::open(pid) else { continue };
             // Again, now that the number cannot go to another process unseen.
-            if running(run, slot) == Some(pid) {
+            if running(run, Process::Worker(slot)) == Some(pid) {
                 workers.add(poller, slot, pid, pidfd)?;
                 *living = Living::Yes;
             }
@@ -300,13 +300,4 @@ impl Worker {
 fn is_full(error: &std::io::Error) -> bool {
     let full = [Errno::TOOMANYREFS, Errno::NOBUFS, Errno::NOMEM];
     full.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
-/// The number under which the worker of this slot still runs, if it does.
-fn running(run: &Path, slot: Slot) -> Option<u32> {
-    let path = run.join(format!("{}.pid", Process::Worker(slot).file_stem()));
-    let text = fs::read_to_string(path).ok()?;
-    let (pid, ticks) = text.trim_ascii().split_once(' ')?;
-    let (pid, ticks) = (pid.parse().ok()?, ticks.parse().ok()?);
-    still_runs(pid, ticks).then_some(pid)
 }

@@ -13,8 +13,9 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use mainstay_message::{noted, pid_file, running};
 use mainstay_model::Process;
-use mainstay_os::{remove_if_there, start_ticks, still_runs};
+use mainstay_os::{Incarnation, remove_if_there};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -65,32 +66,26 @@ impl Directory {
 
     /// Notes that `process` runs under this number.
     pub(crate) fn note(&self, process: Process, pid: u32) -> io::Result<()> {
-        let ticks = start_ticks(pid)?;
+        let own = Incarnation::of(pid)?;
         let path = pid_file(&self.run, process);
         let making = path.with_extension("pid.new");
-        fs::write(&making, format!("{pid} {ticks}\n"))?;
+        fs::write(&making, format!("{own}\n"))?;
         fs::rename(&making, &path)
     }
 
     /// The number under which `process` still runs, if it does.
     pub(crate) fn running(&self, process: Process) -> Option<u32> {
-        let (pid, ticks) = self.noted(process)?;
-        still_runs(pid, ticks).then_some(pid)
-    }
-
-    fn noted(&self, process: Process) -> Option<(u32, u64)> {
-        parse(&fs::read_to_string(pid_file(&self.run, process)).ok()?)
+        running(&self.run, process)
     }
 
     /// The number of the supervisor before this one, if that was not ended in order.
     pub(crate) fn former_supervisor(&self) -> Option<u32> {
-        self.noted(Process::Supervisor).map(|(pid, _)| pid)
+        noted(&self.run, Process::Supervisor).map(|noted| noted.pid)
     }
 
     /// The number under which `process` ran, if it does no more and its end was not in order.
     pub(crate) fn dead(&self, process: Process) -> Option<u32> {
-        let (pid, ticks) = self.noted(process)?;
-        (!still_runs(pid, ticks)).then_some(pid)
+        noted(&self.run, process).filter(|noted| !noted.still_runs()).map(|noted| noted.pid)
     }
 
     /// Whether a gateway ran here that was not ended in order: then something of it may still
@@ -131,30 +126,16 @@ fn lock(run: &Path) -> anyhow::Result<File> {
         .with_context(|| format!("cannot open {}", path.display()))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => {
-            let pid = fs::read_to_string(pid_file(run, Process::Supervisor))
-                .ok()
-                .and_then(|text| Some(parse(&text)?.0));
-            match pid {
-                Some(pid) => {
-                    bail!("process {pid} already supervises the gateway in {}", run.display())
-                }
-                None => {
-                    bail!("another process already supervises the gateway in {}", run.display())
-                }
+        Err(Errno::WOULDBLOCK) => match noted(run, Process::Supervisor) {
+            Some(Incarnation { pid, .. }) => {
+                bail!("process {pid} already supervises the gateway in {}", run.display())
             }
-        }
+            None => {
+                bail!("another process already supervises the gateway in {}", run.display())
+            }
+        },
         Err(errno) => Err(errno).with_context(|| format!("cannot lock {}", path.display())),
     }
-}
-
-fn pid_file(run: &Path, process: Process) -> PathBuf {
-    run.join(format!("{}.pid", process.file_stem()))
-}
-
-fn parse(text: &str) -> Option<(u32, u64)> {
-    let (pid, ticks) = text.trim_ascii().split_once(' ')?;
-    Some((pid.parse().ok()?, ticks.parse().ok()?))
 }
 
 #[cfg(test)]
