@@ -61,6 +61,24 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// The status, if it is one.
+    pub fn into_status(self) -> Option<Status> {
+        match self {
+            Self::Status(status) => Some(status),
+            Self::Generations(_)
+            | Self::Difference(_)
+            | Self::HandedOver
+            | Self::Compared
+            | Self::WentBack { .. }
+            | Self::Progress(_)
+            | Self::Hook(_)
+            | Self::Refused { .. }
+            | Self::Applied { .. } => None,
+        }
+    }
+}
+
 impl Message for Command {
     fn descriptors(&self) -> usize {
         match self {

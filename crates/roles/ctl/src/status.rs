@@ -68,20 +68,11 @@ pub fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
         printed => printed.context("cannot print the status").map(|()| ExitCode::SUCCESS),
     }
 }
+
 fn read(run: &Path) -> anyhow::Result<Status> {
     match ask(run, &Command::Status, ANSWER_LIMIT)? {
-        Reply::Status(status) => Ok(status),
-        Reply::Generations(_)
-        | Reply::Difference(_)
-        | Reply::HandedOver
-        | Reply::Compared
-        | Reply::WentBack { .. }
-        | Reply::Progress(_)
-        | Reply::Hook(_)
-        | Reply::Applied { .. } => {
-            bail!("the master answered something else")
-        }
         Reply::Refused { reason } => bail!("the master refused: {reason}"),
+        reply => reply.into_status().context("the master answered something else"),
     }
 }
 

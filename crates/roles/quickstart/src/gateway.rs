@@ -70,16 +70,5 @@ pub(crate) fn status(run: &Path) -> Option<Status> {
         tv_nsec: ANSWER_LIMIT.subsec_nanos().into(),
     };
     poll(&mut [PollFd::new(&channel, PollFlags::IN)], Some(&limit)).ok()?;
-    match receive(&channel).ok()??.0 {
-        Reply::Status(status) => Some(status),
-        Reply::Generations(_)
-        | Reply::Difference(_)
-        | Reply::HandedOver
-        | Reply::Compared
-        | Reply::WentBack { .. }
-        | Reply::Progress(_)
-        | Reply::Hook(_)
-        | Reply::Refused { .. }
-        | Reply::Applied { .. } => None,
-    }
+    receive::<Reply>(&channel).ok()??.0.into_status()
 }

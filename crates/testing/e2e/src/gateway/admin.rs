@@ -29,18 +29,7 @@ pub(super) fn status(path: &Path) -> Option<Status> {
     poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&limit)).ok()?;
     let mut answer = vec![0; frame::MESSAGE_BYTES_MAX];
     let (bytes, _) = recv(&socket, &mut answer[..], RecvFlags::empty()).ok()?;
-    match frame::decode(&answer[..bytes]).ok()? {
-        Reply::Status(status) => Some(status),
-        Reply::Generations(_)
-        | Reply::Difference(_)
-        | Reply::HandedOver
-        | Reply::Compared
-        | Reply::WentBack { .. }
-        | Reply::Progress(_)
-        | Reply::Hook(_)
-        | Reply::Refused { .. }
-        | Reply::Applied { .. } => None,
-    }
+    frame::decode::<Reply>(&answer[..bytes]).ok()?.into_status()
 }
 
 /// What the harness asks of a status.
