@@ -19,13 +19,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mainstay_model::Chain;
 use mainstay_os::Event;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::metrics_text::render;
-use crate::server::Server;
+use crate::server::{Server, listen_at, until_bound};
 use crate::turn::Master;
 
 /// The one format that there is.
@@ -43,8 +43,6 @@ const HEAD_LIMIT: Duration = Duration::from_secs(5);
 const CONNECTION_LIMIT: Duration = Duration::from_secs(300);
 /// How long the loop may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// How often the address is tried while the keeper of a dead master still holds it.
-const BIND_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The loop's end of it.
 #[derive(Debug)]
@@ -98,7 +96,7 @@ impl Master {
 
 /// Accepts for as long as the process lives. Dropped with its runtime, it loses nothing.
 async fn serve(address: SocketAddr, asker: Arc<Asker>) {
-    let listener = listen(address).await;
+    let listener = until_bound("metrics", &address.to_string(), || listen_at(address)).await;
     info!(%address, "metrics are served");
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
@@ -111,22 +109,6 @@ async fn serve(address: SocketAddr, asker: Arc<Asker>) {
                 }));
             }
             Err(error) => warn!(error = %Chain(&error), "cannot accept a connection for metrics"),
-        }
-    }
-}
-
-async fn listen(address: SocketAddr) -> TcpListener {
-    let mut ticks = interval(BIND_INTERVAL);
-    let mut warned = false;
-    loop {
-        ticks.tick().await;
-        match TcpListener::bind(address).await {
-            Ok(listener) => return listener,
-            Err(error) if !warned => {
-                warn!(%address, error = %Chain(&error), "cannot listen for metrics yet");
-                warned = true;
-            }
-            Err(_) => {}
         }
     }
 }

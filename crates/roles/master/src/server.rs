@@ -6,11 +6,20 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use mainstay_model::Chain;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::time::interval;
 use tracing::warn;
+
+/// How often an address is tried while the keeper of a dead master still holds it.
+const BIND_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The thread.
 #[derive(Debug)]
@@ -52,4 +61,32 @@ impl Drop for Server {
             warn!(name = self.name, "a thread that serves HTTP ended badly");
         }
     }
+}
+
+/// Listens as soon as nobody else does; that it has to wait is said once.
+pub(crate) async fn until_bound<L>(
+    purpose: &str,
+    address: &str,
+    bind: impl Fn() -> io::Result<L>,
+) -> L {
+    let mut ticks = interval(BIND_INTERVAL);
+    let mut warned = false;
+    loop {
+        ticks.tick().await;
+        match bind() {
+            Ok(listener) => return listener,
+            Err(error) if !warned => {
+                warn!(address, error = %Chain(&error), "cannot listen for {purpose} yet");
+                warned = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Listens at an address, for [`until_bound`].
+pub(crate) fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }

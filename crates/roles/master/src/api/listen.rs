@@ -4,7 +4,6 @@
 //! what is wrong with them is said when it matters.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,22 +18,23 @@ use mainstay_model::Chain;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::time::{Instant, interval, interval_at, timeout};
+use tokio::net::{TcpStream, UnixListener};
+use tokio::time::{Instant, interval_at, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use super::access::{Caller, is_permitted};
 use super::answer::answer;
 use super::{Api, SOCKET};
+use crate::server::{listen_at, until_bound};
 
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long a connection may live: an apply that is watched for as long as one may be, with every
 /// hook as slow as one may be.
 const CONNECTION_LIMIT: Duration = Duration::from_hours(3);
-/// How often a place is tried while the keeper of a dead master still holds it.
-const BIND_INTERVAL: Duration = Duration::from_millis(250);
+/// What is waited for when an address is taken.
+const PURPOSE: &str = "the admin API";
 /// How long nothing is accepted after that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,7 +48,7 @@ pub(super) async fn serve(api: Arc<Api>) {
 
 async fn serve_socket(api: Arc<Api>) {
     let path = api.run.join(SOCKET);
-    let listener = until_bound(&path.display().to_string(), || listen(&path)).await;
+    let listener = until_bound(PURPOSE, &path.display().to_string(), || listen(&path)).await;
     loop {
         let accepted = listener.accept().await;
         let Ok(permit) = Arc::clone(&api.connections).acquire_owned().await else { return };
@@ -78,7 +78,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 
 async fn serve_https(api: Arc<Api>, https: Https) {
     let address = https.address;
-    let listener = until_bound(&address.to_string(), || listen_at(address)).await;
+    let listener = until_bound(PURPOSE, &address.to_string(), || listen_at(address)).await;
     info!(%address, "the admin API is served");
     loop {
         let accepted = listener.accept().await;
@@ -94,12 +94,6 @@ async fn serve_https(api: Arc<Api>, https: Https) {
             Err(error) => pause_after(&error).await,
         }
     }
-}
-
-fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
 }
 
 fn acceptor(https: &Https) -> anyhow::Result<TlsAcceptor> {
@@ -150,22 +144,6 @@ where
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(error = %Chain(&error), "connection to the admin API failed"),
         Err(_) => warn!("a connection to the admin API took too long"),
-    }
-}
-
-async fn until_bound<L>(place: &str, bind: impl Fn() -> io::Result<L>) -> L {
-    let mut ticks = interval(BIND_INTERVAL);
-    let mut warned = false;
-    loop {
-        ticks.tick().await;
-        match bind() {
-            Ok(listener) => return listener,
-            Err(error) if !warned => {
-                warn!(place, error = %Chain(&error), "cannot listen for the admin API yet");
-                warned = true;
-            }
-            Err(_) => {}
-        }
     }
 }
 
