@@ -19,7 +19,7 @@
 //!    on the disk. So a torn end, which nobody was told of, is told apart from damage.
 //! 3. Damage is never read past: a logout might be in what is lost. The files are set aside and
 //!    everybody is logged out.
-//! 4. One process writes, by a lock that the kernel lets go when its holder dies.
+//! 4. One process writes: a file names it, and one that is dead has let go.
 //!
 //! # Not here
 //!

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -165,19 +166,25 @@ pub(crate) fn is_begun(content: &[u8]) -> bool {
     content.len() >= HEADER_BYTES
 }
 
-/// A table on its way from files: reading takes longer than a loop may stand still.
+/// Reads tables from files in a thread of its own: that takes longer than a loop may stand still.
+/// One at a time; what is begun takes the place of what is on its way.
 #[derive(Debug)]
 pub struct Loader {
-    pub place: Place,
     raised: Arc<Event>,
-    loaded: Receiver<Result<Table, LoadError>>,
+    under_way: Option<(Place, Receiver<Result<Table, LoadError>>)>,
 }
 
 impl Loader {
-    /// Begins to read; `raised` tells of the end.
-    pub fn begin(files: Vec<File>, place: Place, raised: &Arc<Event>) -> io::Result<Self> {
+    /// One that reads nothing yet.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { raised: Arc::new(Event::new()?), under_way: None })
+    }
+
+    /// Begins to read what there is up to `place`.
+    pub fn begin(&mut self, files: Vec<OwnedFd>, place: Place) -> io::Result<()> {
+        let files: Vec<File> = files.into_iter().map(File::from).collect();
         let (sender, loaded) = mpsc::channel();
-        let event = Arc::clone(raised);
+        let event = Arc::clone(&self.raised);
         Builder::new().name("sessions".to_owned()).spawn(move || {
             let result = load(&files, place);
             if sender.send(result).is_ok()
@@ -186,14 +193,24 @@ impl Loader {
                 tracing::warn!(%error, "cannot raise an event");
             }
         })?;
-        Ok(Self { place, raised: Arc::clone(raised), loaded })
+        self.under_way = Some((place, loaded));
+        Ok(())
     }
 
-    /// The table, when it is there.
-    pub fn take(&self) -> Option<Result<Table, LoadError>> {
-        if let Err(error) = self.raised.take() {
-            tracing::warn!(%error, "cannot take an event back");
-        }
-        self.loaded.try_recv().ok()
+    /// What was read, once, when it is there.
+    pub fn take(&mut self) -> io::Result<Option<(Place, Result<Table, LoadError>)>> {
+        self.raised.take()?;
+        let Some((place, loaded)) = &self.under_way else { return Ok(None) };
+        let Ok(result) = loaded.try_recv() else { return Ok(None) };
+        let place = *place;
+        self.under_way = None;
+        Ok(Some((place, result)))
+    }
+}
+
+impl AsFd for Loader {
+    /// Readable when something was read.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.raised.as_fd()
     }
 }

@@ -1,14 +1,12 @@
 //! Who is logged in, as the master has it: its answer is the last that broadcast waits for
 //! before a caller gets its own.
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use mainstay_journal::Loader;
 use mainstay_model::Chain;
-use mainstay_os::Event;
 use mainstay_session::{Replica, ReplicaEffect, ReplicaEvent, Table};
 use mainstay_wire::broadcast::ToBroadcast;
 use mainstay_wire::session::{Figures, ToReplica, Update};
@@ -25,8 +23,7 @@ pub(crate) struct Sessions {
     pub(crate) figures: Figures,
     /// What was read and is not in force.
     aside: Option<Table>,
-    loader: Option<Loader>,
-    raised: Arc<Event>,
+    loader: Loader,
 }
 
 impl Sessions {
@@ -36,8 +33,7 @@ impl Sessions {
             table: Table::default(),
             figures: Figures::default(),
             aside: None,
-            loader: None,
-            raised: Arc::new(Event::new().context("cannot make an event")?),
+            loader: Loader::new().context("cannot make an event")?,
         })
     }
 }
@@ -45,7 +41,7 @@ impl Sessions {
 impl AsFd for Sessions {
     /// Readable when the journal was read.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.raised.as_fd()
+        self.loader.as_fd()
     }
 }
 
@@ -75,15 +71,11 @@ impl Master {
     /// The journal was read, or cannot be.
     pub(crate) fn take_loaded_sessions(&mut self) -> anyhow::Result<()> {
         let sessions = &mut self.sessions;
-        let Some(loader) = &sessions.loader else {
-            // Of a broadcast that is gone.
-            sessions.raised.take().context("cannot take an event back")?;
+        let Some((place, loaded)) = sessions.loader.take().context("cannot take an event back")?
+        else {
             return Ok(());
         };
-        let Some(result) = loader.take() else { return Ok(()) };
-        let place = loader.place;
-        sessions.loader = None;
-        match result {
+        match loaded {
             Ok(table) => {
                 info!(sessions = table.len(), number = place.number, "sessions were read");
                 sessions.aside = Some(table);
@@ -107,10 +99,11 @@ impl Master {
             let sessions = &mut self.sessions;
             match effect {
                 ReplicaEffect::Read(place) => {
-                    let files = std::mem::take(&mut files).into_iter().map(File::from).collect();
-                    let loader = Loader::begin(files, place, &sessions.raised)
+                    let files = std::mem::take(&mut files);
+                    sessions
+                        .loader
+                        .begin(files, place)
                         .context("cannot begin to read the sessions")?;
-                    sessions.loader = Some(loader);
                 }
                 ReplicaEffect::Stage => {}
                 ReplicaEffect::ApplyStaged { skip } => {

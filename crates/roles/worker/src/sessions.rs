@@ -5,14 +5,13 @@
 //! nobody in who needs one, and serves everybody else.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use mainstay_journal::Loader;
 use mainstay_model::{Chain, Timestamp};
-use mainstay_os::{Event, Interest, Poller, now};
+use mainstay_os::{Interest, Poller, now};
 use mainstay_proxy::{Command, SessionChange};
 use mainstay_session::{Replica, ReplicaEffect, ReplicaEvent, Table};
 use mainstay_wire::broadcast::ToBroadcast;
@@ -28,8 +27,7 @@ pub(crate) struct Sessions {
     replica: Replica,
     /// What was read and no lane has yet.
     table: Option<Table>,
-    loader: Option<Loader>,
-    raised: Arc<Event>,
+    loader: Loader,
     /// Lanes that have not said that they have changed.
     changing: BTreeSet<usize>,
     /// Lanes that have ended: nothing is answered by them.
@@ -57,15 +55,14 @@ struct Luggage {
 
 impl Sessions {
     pub(crate) fn new(poller: &Poller, announce_at: Timestamp) -> anyhow::Result<Self> {
-        let raised = Arc::new(Event::new().context("cannot make an event")?);
+        let loader = Loader::new().context("cannot make an event")?;
         poller
-            .add(raised.as_fd(), token::SESSIONS, Interest::ReadLevel)
+            .add(&loader, token::SESSIONS, Interest::ReadLevel)
             .context("cannot wait for sessions")?;
         Ok(Self {
             replica: Replica::default(),
             table: None,
-            loader: None,
-            raised,
+            loader,
             changing: BTreeSet::new(),
             ended: BTreeSet::new(),
             announcement: Announcement::Early,
@@ -135,15 +132,11 @@ impl Control {
     /// The journal was read, or cannot be.
     pub(crate) fn take_loaded(&mut self) -> anyhow::Result<()> {
         let sessions = &mut self.rest.sessions;
-        let Some(loader) = &sessions.loader else {
-            // Of a broadcast that is gone.
-            sessions.raised.take().context("cannot take an event back")?;
+        let Some((place, loaded)) = sessions.loader.take().context("cannot take an event back")?
+        else {
             return Ok(());
         };
-        let Some(result) = loader.take() else { return Ok(()) };
-        let place = loader.place;
-        sessions.loader = None;
-        match result {
+        match loaded {
             Ok(table) => {
                 info!(sessions = table.len(), number = place.number, "sessions were read");
                 sessions.table = Some(table);
@@ -181,12 +174,9 @@ impl Control {
         for effect in self.rest.sessions.replica.step(event) {
             match effect {
                 ReplicaEffect::Read(place) => {
-                    let files: Vec<File> =
-                        std::mem::take(&mut luggage.files).into_iter().map(File::from).collect();
-                    let sessions = &mut self.rest.sessions;
-                    let loader = Loader::begin(files, place, &sessions.raised)
-                        .context("cannot begin to read the sessions")?;
-                    sessions.loader = Some(loader);
+                    let files = std::mem::take(&mut luggage.files);
+                    let loader = &mut self.rest.sessions.loader;
+                    loader.begin(files, place).context("cannot begin to read the sessions")?;
                 }
                 // It is aside.
                 ReplicaEffect::Stage => {}
