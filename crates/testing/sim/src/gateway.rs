@@ -12,15 +12,13 @@ use crate::action::{Action, pick};
 use crate::check::{Broken, Finding, liveness, safety};
 use crate::history::History;
 use crate::luck::Luck;
+use crate::play::{self, improvise};
 use crate::world::{Body, Flaw, Pid, World};
 
 /// Rounds in which everything under way must arrive once the bad luck stopped. A round is
 /// 100 ms, and the longest waits are the master's for a first word, of ten seconds, and the
 /// supervisor's after a death, of five.
 const CALM_ROUNDS: u32 = 250;
-
-/// Actions drawn before a step is given up: most find nothing to do.
-const DRAWS_MAX: u32 = 20;
 
 /// Plays `steps` random actions, checking every invariant after each.
 pub fn run(seed: u64, steps: u32) -> Result<(), Box<Broken>> {
@@ -29,23 +27,12 @@ pub fn run(seed: u64, steps: u32) -> Result<(), Box<Broken>> {
 
 /// The same, in a world that leaves a rule out.
 pub fn run_flawed(seed: u64, steps: u32, flaw: Option<Flaw>) -> Result<(), Box<Broken>> {
-    let mut luck = Luck::new(seed);
     let mut world = World::new(flaw);
     let mut history = History { seed, flaw, actions: Vec::new() };
-    for _ in 0..steps {
-        for _ in 0..DRAWS_MAX {
-            let action = Action::any(&mut luck);
-            if world.perform(action).is_some() {
-                history.actions.push(action);
-                break;
-            }
-        }
-        if let Err(finding) = safety(&world) {
-            return Err(broken(finding, history));
-        }
-    }
-    // Safety holds always; liveness only once the bad luck stops.
-    world.calm_down().map_err(|finding| broken(finding, history))
+    improvise(&mut world, &mut Luck::new(seed), steps, &mut history.actions)
+        // Safety holds always; liveness only once the bad luck stops.
+        .and_then(|()| world.calm_down())
+        .map_err(|finding| broken(finding, history))
 }
 
 /// Plays a history again. `watch` sees every action before it happens and the world in which
@@ -72,6 +59,23 @@ pub fn replay(
 
 fn broken((invariant, what): Finding, history: History) -> Box<Broken> {
     Box::new(Broken { invariant, what, history })
+}
+
+impl play::World for World {
+    type Action = Action;
+    type Finding = Finding;
+
+    fn draw(luck: &mut Luck) -> Action {
+        Action::any(luck)
+    }
+
+    fn perform(&mut self, action: Action) -> Option<()> {
+        Self::perform(self, action)
+    }
+
+    fn safety(&self) -> Result<(), Finding> {
+        safety(self)
+    }
 }
 
 impl World {

@@ -28,6 +28,7 @@ mod history;
 mod keeper;
 mod luck;
 mod master;
+mod play;
 pub mod sessions;
 mod shorten;
 mod worker;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::History;
 use crate::luck::Luck;
+use crate::play::{self, improvise, shorten_with};
 
 pub use action::Action;
 use check::{liveness, safety};
@@ -23,9 +24,6 @@ use world::World;
 
 /// Rounds in which everything under way must arrive once the bad luck stopped.
 const CALM_ROUNDS: u32 = 200;
-
-/// Actions drawn before a step is given up: most find nothing to do.
-const DRAWS_MAX: u32 = 20;
 
 /// A rule that this world leaves out, to show that an invariant notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,22 +81,11 @@ type Finding = (Invariant, String);
 
 /// Plays `steps` random actions, checking every invariant after each.
 pub fn run(seed: u64, steps: u32, flaw: Option<Flaw>) -> Result<(), Box<Broken>> {
-    let mut luck = Luck::new(seed);
     let mut world = World::new(flaw);
     let mut history = History { seed, flaw, actions: Vec::new() };
-    for _ in 0..steps {
-        for _ in 0..DRAWS_MAX {
-            let action = Action::any(&mut luck);
-            if world.perform(action).is_some() {
-                history.actions.push(action);
-                break;
-            }
-        }
-        if let Err(finding) = safety(&world) {
-            return Err(broken(finding, history));
-        }
-    }
-    calm_down(&mut world).map_err(|finding| broken(finding, history))
+    improvise(&mut world, &mut Luck::new(seed), steps, &mut history.actions)
+        .and_then(|()| calm_down(&mut world))
+        .map_err(|finding| broken(finding, history))
 }
 
 /// Plays a history again.
@@ -116,22 +103,35 @@ pub fn replay(history: &History<Action, Flaw>) -> Result<(), Box<Broken>> {
     calm_down(&mut world).map_err(|finding| broken(finding, played))
 }
 
-/// The same failure, from as few actions as can be found by leaving single ones out.
-pub fn shorten(mut shortest: Box<Broken>) -> Box<Broken> {
-    let mut at = shortest.history.actions.len();
-    while at > 0 {
-        at -= 1;
-        let mut history = shortest.history.clone();
-        if at < history.actions.len() {
-            history.actions.remove(at);
-            if let Err(shorter) = replay(&history)
-                && shorter.invariant == shortest.invariant
-            {
-                shortest = shorter;
-            }
-        }
+/// The same failure, from as few actions as can be found by leaving some out.
+pub fn shorten(broken: Box<Broken>) -> Box<Broken> {
+    shorten_with(
+        broken,
+        |broken| broken.history.actions.len(),
+        |broken, left_out| {
+            let mut history = broken.history.clone();
+            history.actions.drain(left_out);
+            let shorter = replay(&history).err()?;
+            (shorter.invariant == broken.invariant).then_some(shorter)
+        },
+    )
+}
+
+impl play::World for World {
+    type Action = Action;
+    type Finding = Finding;
+
+    fn draw(luck: &mut Luck) -> Action {
+        Action::any(luck)
     }
-    shortest
+
+    fn perform(&mut self, action: Action) -> Option<()> {
+        Self::perform(self, action)
+    }
+
+    fn safety(&self) -> Result<(), Finding> {
+        safety(self)
+    }
 }
 
 fn broken((invariant, what): Finding, history: History<Action, Flaw>) -> Box<Broken> {

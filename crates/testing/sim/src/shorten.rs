@@ -1,42 +1,22 @@
-//! Makes the history of a failure short enough to read.
-//!
-//! Takes away as many actions at once as it can, then fewer, while the same invariant still
-//! breaks. Actions name indices, so what is left still plays.
+//! Makes the history of a failure short enough to read. Actions name indices, so what is left
+//! still plays.
 
 use crate::check::Broken;
 use crate::gateway::replay;
+use crate::play::shorten_with;
 
 /// The same failure, from as few actions as can be found by leaving some out.
 pub fn shorten(broken: Box<Broken>) -> Box<Broken> {
-    let mut shortest = broken;
-    let mut width = shortest.history.actions.len().div_ceil(2);
-    while width > 0 {
-        let mut start = 0;
-        let mut found = false;
-        while start < shortest.history.actions.len() {
-            match without(&shortest, start, width) {
-                // What was behind is now at `start`.
-                Some(shorter) => {
-                    shortest = shorter;
-                    found = true;
-                }
-                None => start += width,
-            }
-        }
-        if !found {
-            width /= 2;
-        }
-    }
-    shortest
-}
-
-/// The failure that is left when `width` actions from `start` on are left out.
-fn without(broken: &Broken, start: usize, width: usize) -> Option<Box<Broken>> {
-    let mut history = broken.history.clone();
-    let end = history.actions.len().min(start + width);
-    history.actions.drain(start..end);
-    let shorter = replay(&history, |_, _| {}).err()?;
-    (shorter.invariant == broken.invariant).then_some(shorter)
+    shorten_with(
+        broken,
+        |broken| broken.history.actions.len(),
+        |broken, left_out| {
+            let mut history = broken.history.clone();
+            history.actions.drain(left_out);
+            let shorter = replay(&history, |_, _| {}).err()?;
+            (shorter.invariant == broken.invariant).then_some(shorter)
+        },
+    )
 }
 
 #[cfg(test)]
