@@ -33,8 +33,8 @@ impl FatalNote {
     pub const OWN_FAULT: u64 = 1 << 32;
 }
 
-/// How far a thread that writes a core dump steps back: to about a tenth of what others get.
-const DUMP_NICENESS: libc::c_int = 10;
+/// How far a thread that writes a core dump steps back: behind everybody, for the heir is in a hurry.
+const DUMP_NICENESS: libc::c_int = 19;
 
 static NOTE: OnceLock<FatalNote> = OnceLock::new();
 static DOOM: AtomicI32 = AtomicI32::new(-1);
