@@ -1,0 +1,30 @@
+//! How much the store does at once.
+
+use std::time::Duration;
+
+/// See each. The defaults suit a fleet of ten thousand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most exchanges in one commit.
+    pub batch_rows: usize,
+    /// How long the first exchange of a commit waits for others.
+    pub batch_window: Duration,
+    /// Most operations of one kind that wait; more are refused as [`crate::StoreError::Busy`].
+    pub waiting: usize,
+    /// Connections to PostgreSQL for what people ask; exchanges have two of their own.
+    pub connections: usize,
+    /// How long to try to connect to one host.
+    pub connect_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            batch_rows: 256,
+            batch_window: Duration::from_millis(5),
+            waiting: 4_096,
+            connections: 4,
+            connect_timeout: Duration::from_secs(3),
+        }
+    }
+}
