@@ -12,6 +12,7 @@
 mod chain;
 mod generation;
 mod id;
+mod instance;
 mod process;
 mod session;
 mod slot;
@@ -20,6 +21,7 @@ mod time;
 pub use chain::Chain;
 pub use generation::Generation;
 pub use id::{ConnectionId, ListenerId};
+pub use instance::{InstanceUid, InstanceUidError};
 pub use process::Process;
 pub use session::{Claims, ClaimsError, NotASession, Session, SessionId, SessionKey};
 pub use slot::Slot;
