@@ -146,7 +146,8 @@ fn outermost<M: Message + Default>(
     let mut sums = [0_usize; 16];
     for (index, field) in fields(bytes).enumerate() {
         at_most("the number of fields", index + 1, FIELDS_MAX)?;
-        let Field { number, content } = field.map_err(|source| DecodeError::Form { what, source })?;
+        let Field { number, content } =
+            field.map_err(|source| DecodeError::Form { what, source })?;
         let (part, bytes_max) = limit(number);
         let place = usize::try_from(number).unwrap_or(usize::MAX);
         let sum = match sums.get_mut(place) {

@@ -115,7 +115,7 @@ pub struct ComponentDetails {
     pub metadata: Vec<KeyValue>,
     /// Its parts.
     #[prost(btree_map = "string, message", tag = "2")]
-    pub sub_component_map: BTreeMap<String, ComponentDetails>,
+    pub sub_component_map: BTreeMap<String, Self>,
 }
 
 impl AgentDescription {

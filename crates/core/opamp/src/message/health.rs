@@ -24,7 +24,7 @@ pub struct ComponentHealth {
     pub status_time_unix_nano: u64,
     /// Its parts.
     #[prost(btree_map = "string, message", tag = "6")]
-    pub component_health_map: BTreeMap<String, ComponentHealth>,
+    pub component_health_map: BTreeMap<String, Self>,
     /// What else there is to say.
     #[prost(message, repeated, tag = "7")]
     pub attributes: Vec<KeyValue>,

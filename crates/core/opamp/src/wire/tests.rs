@@ -54,10 +54,7 @@ fn unknown_fields_are_ignored() {
 fn a_request_without_a_name_is_refused() {
     let nobody = AgentToServer { instance_uid: vec![1; 15], ..request() };
     let error = decode_request(&encode(&nobody)).unwrap_err();
-    assert!(matches!(
-        error,
-        DecodeError::Uid { source: InstanceUidError::Length { bytes: 15 } }
-    ));
+    assert!(matches!(error, DecodeError::Uid { source: InstanceUidError::Length { bytes: 15 } }));
 }
 
 #[test]
