@@ -73,6 +73,7 @@ fn dictionary(name: &str) -> Option<&'static str> {
         "http" | "routes" => Some("http.dict"),
         "config" => Some("toml.dict"),
         "wire" => Some("wire.dict"),
+        "trust" => Some("trust.dict"),
         _ => None,
     }
 }
