@@ -77,7 +77,7 @@ impl Place {
             ["crates", "engine", "ledger"] => Self::Ledger,
             // Beside the others, too: what is on the disk or told to others, and nothing of
             // connections.
-            ["crates", "engine", "generations" | "journal" | "store" | "events" | "trust"] => {
+            ["crates", "engine", "generations" | "journal" | "store" | "events" | "trust" | "database"] => {
                 Self::Store
             }
             ["crates", "engine", "proxy"] => Self::Proxy,
