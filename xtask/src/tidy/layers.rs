@@ -77,9 +77,11 @@ impl Place {
             ["crates", "engine", "ledger"] => Self::Ledger,
             // Beside the others, too: what is on the disk or told to others, and nothing of
             // connections.
-            ["crates", "engine", "generations" | "journal" | "store" | "events" | "trust" | "database"] => {
-                Self::Store
-            }
+            [
+                "crates",
+                "engine",
+                "generations" | "journal" | "store" | "events" | "trust" | "database",
+            ] => Self::Store,
             ["crates", "engine", "proxy"] => Self::Proxy,
             ["crates", "roles", _] => Self::Role,
             ["crates", "mainstay"] => Self::Binary,

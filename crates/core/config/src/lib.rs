@@ -6,6 +6,7 @@
 //! | `gateway.toml`, listeners only | supervisor, master | [`listeners`] |
 //! | `gateway.toml`, the watch after an apply | master | [`apply`] |
 //! | `gateway.toml`, the whole | workers, `check` | [`gateway`] |
+//! | `manager.toml` | managers | [`manager`] |
 //!
 //! [`difference`] says what one gateway changes of another.
 //!
@@ -41,6 +42,7 @@ pub mod gateway;
 pub mod host;
 pub mod kind;
 pub mod listeners;
+pub mod manager;
 
 mod address;
 mod entry;

@@ -93,6 +93,17 @@ pub fn from_text(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
+/// Bytes from a longer text of the same form; nothing if it is none, or would have more than
+/// `bytes_max` bytes.
+#[must_use]
+pub fn from_long_text(text: &str, bytes_max: usize) -> Option<Vec<u8>> {
+    // Four characters for three bytes.
+    if text.len() / 4 > bytes_max / 3 {
+        return None;
+    }
+    URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() <= bytes_max)
+}
+
 /// A code over several parts that only who holds the key can make (HMAC-SHA-256).
 ///
 /// The length of each part goes in, so that no other division into parts has the same code.
