@@ -3,6 +3,10 @@
 //! | module | who decides | what |
 //! | --- | --- | --- |
 //! | [`chain`] | managers | whether a request is the next of its agent, a repeat, or something else |
+//! | [`enroll`] | managers | what is done with it: serve, register anew, become another agent |
+//! | [`admission`] | managers | who is let in now, and when the others should come back |
+//! | [`online`] | managers | who is late, offline or gone |
+//! | [`rollout`] | managers | which gateway is offered a version next, and when to stop |
 //!
 //! # Not here
 //!
@@ -14,4 +18,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod admission;
 pub mod chain;
+pub mod enroll;
+pub mod online;
+pub mod rollout;
