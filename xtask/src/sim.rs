@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: made-up lives of a gateway, or of who is logged in, from a seed or from a kept history.
+//! `cargo xtask sim`: made-up lives of a gateway, of who is logged in, or of an agent, from a seed or from a kept history.
 
 use std::io;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use crate::shell;
 #[derive(Debug, Args)]
 pub struct Options {
     /// `gateway [--seed N | --seeds N] [--steps N]` or `gateway --replay FILE [--step]`; `sessions`
-    /// likewise, without `--step`
+    /// and `agents` likewise, without `--step`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "gateway")]
     arguments: Vec<String>,
 }

@@ -2,6 +2,8 @@
 //!
 //! | module | who decides | what |
 //! | --- | --- | --- |
+//! | [`endpoint`] | agents | which manager to speak to |
+//! | [`backoff`] | agents | when to try again |
 //! | [`chain`] | managers | whether a request is the next of its agent, a repeat, or something else |
 //! | [`enroll`] | managers | what is done with it: serve, register anew, become another agent |
 //! | [`admission`] | managers | who is let in now, and when the others should come back |
@@ -19,7 +21,9 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod admission;
+pub mod backoff;
 pub mod chain;
+pub mod endpoint;
 pub mod enroll;
 pub mod online;
 pub mod rollout;

@@ -3,8 +3,8 @@
 //! ```text
 //! gateway [--seed N | --seeds N] [--steps N] [--flaw NAME]
 //! gateway --replay FILE [--step]
-//! sessions [--seed N | --seeds N] [--steps N] [--flaw NAME]
-//! sessions --replay FILE
+//! sessions|agents [--seed N | --seeds N] [--steps N] [--flaw NAME]
+//! sessions|agents --replay FILE
 //! ```
 
 use std::io::{self, Write};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::agents;
 use crate::gateway;
 use crate::history::{History, HistoryError};
 use crate::sessions;
@@ -26,7 +27,7 @@ const STEPS: u32 = 500;
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     #[error(
-        "usage: gateway|sessions [--seed N | --seeds N] [--steps N] [--flaw NAME] | gateway --replay FILE [--step] | sessions --replay FILE"
+        "usage: gateway|sessions|agents [--seed N | --seeds N] [--steps N] [--flaw NAME] | gateway --replay FILE [--step] | sessions|agents --replay FILE"
     )]
     Usage,
 
@@ -47,12 +48,16 @@ pub enum CommandError {
 
     #[error("an invariant of sessions is broken; history in {}", path.display())]
     SessionsBroken { path: PathBuf, source: Box<sessions::Broken> },
+
+    #[error("an invariant of agents is broken; history in {}", path.display())]
+    AgentsBroken { path: PathBuf, source: Box<agents::Broken> },
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Request {
     Gateway(Play<Flaw>, Show),
     Sessions(Play<sessions::Flaw>),
+    Agents(Play<agents::Flaw>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -113,6 +118,23 @@ pub fn command(
             let history = load(&file)?;
             sessions::replay(&history)
                 .map_err(|source| CommandError::SessionsBroken { path: file, source })?;
+            report_actions(history.actions.len(), out)
+        }
+        Request::Agents(Play::Seeds { first, count, steps, flaw }) => {
+            for seed in first..first.saturating_add(count) {
+                if let Err(broken) = agents::run(seed, steps, flaw) {
+                    let source = agents::shorten(broken);
+                    let path = folder.join(format!("agents-{seed}.jsonl"));
+                    save(&source.history, folder, &path)?;
+                    return Err(CommandError::AgentsBroken { path, source });
+                }
+            }
+            report_seeds(first, count, steps, out)
+        }
+        Request::Agents(Play::Replay { file }) => {
+            let history = load(&file)?;
+            agents::replay(&history)
+                .map_err(|source| CommandError::AgentsBroken { path: file, source })?;
             report_actions(history.actions.len(), out)
         }
     }
@@ -177,6 +199,10 @@ fn read(arguments: &[String], fresh: u64) -> Option<Request> {
             (play, Show::Outcome) => Some(Request::Sessions(play)),
             (_, Show::EveryStep) => None,
         },
+        "agents" => match read_play(arguments, fresh)? {
+            (play, Show::Outcome) => Some(Request::Agents(play)),
+            (_, Show::EveryStep) => None,
+        },
         _ => None,
     }
 }
@@ -233,6 +259,8 @@ mod tests {
             read(&words("sessions --seed 3 --flaw nobody_was_there"), 7),
             Some(Request::Sessions(play))
         );
+        let play = Play::Seeds { first: 0, count: 9, steps: 500, flaw: None };
+        assert_eq!(read(&words("agents --seeds 9"), 7), Some(Request::Agents(play)));
     }
 
     #[test]

@@ -21,6 +21,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod action;
+pub mod agents;
 mod check;
 mod command;
 pub mod gateway;

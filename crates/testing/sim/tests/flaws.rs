@@ -3,7 +3,7 @@
 //! `flaws/` has a history for each rule, found by `cargo xtask sim gateway --seeds N --flaw
 //! NAME`. Without the flaw the same actions do no harm, so it is the rule that matters.
 
-use mainstay_sim::{Flaw, History, Invariant, gateway, sessions};
+use mainstay_sim::{Flaw, History, Invariant, agents, gateway, sessions};
 
 #[test]
 fn every_flaw_breaks_an_invariant() {
@@ -55,6 +55,28 @@ fn luck_finds_every_flaw_of_sessions() {
         assert_eq!(history.flaw, Some(flaw));
         history.flaw = None;
         if let Err(broken) = sessions::replay(&history) {
+            panic!("the history of {flaw:?} does harm without it: {broken}");
+        }
+    }
+}
+
+/// The same of agents.
+#[test]
+fn luck_finds_every_flaw_of_agents() {
+    use agents::{Flaw, Invariant};
+    for flaw in Flaw::ALL {
+        let found = (0..1_000).find_map(|seed| agents::run(seed, 500, Some(flaw)).err());
+        let broken = found.unwrap_or_else(|| panic!("a thousand seeds do not find {flaw:?}"));
+        let expected = match flaw {
+            Flaw::WaitsForEver => Invariant::LeavesInTime,
+            Flaw::FailbackIsHasty => Invariant::AtMostTwoSwitches,
+            Flaw::ForgetsWhatIsDue => Invariant::FindsWhoIsThere,
+            Flaw::EveryTestSucceeds => Invariant::FailbackLosesNothing,
+        };
+        assert_eq!(broken.invariant, expected, "{flaw:?}: {broken}");
+        let mut history = agents::shorten(broken).history;
+        history.flaw = None;
+        if let Err(broken) = agents::replay(&history) {
             panic!("the history of {flaw:?} does harm without it: {broken}");
         }
     }

@@ -4,7 +4,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use mainstay_sim::{gateway, sessions};
+use mainstay_sim::{agents, gateway, sessions};
 
 const STEPS: u32 = 500;
 
@@ -32,6 +32,27 @@ fn a_fresh_seed_of_sessions() {
 #[track_caller]
 fn play_sessions(seed: u64) {
     if let Err(broken) = sessions::run(seed, STEPS, None) {
+        panic!("{broken}");
+    }
+}
+
+#[test]
+fn two_thousand_seeds_of_agents() {
+    for seed in 0..2_000 {
+        play_agents(seed);
+    }
+}
+
+#[test]
+fn a_fresh_seed_of_agents() {
+    let seed = RandomState::new().hash_one("fresh");
+    eprintln!("fresh seed {seed}");
+    play_agents(seed);
+}
+
+#[track_caller]
+fn play_agents(seed: u64) {
+    if let Err(broken) = agents::run(seed, STEPS, None) {
         panic!("{broken}");
     }
 }
