@@ -44,6 +44,7 @@ pub mod listeners;
 
 mod address;
 mod entry;
+mod ha;
 mod hooks;
 mod hostname;
 mod limits;
