@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::{fuzz, shell, sim, test, tidy};
+use crate::{fuzz, need, shell, sim, test, tidy};
 
 /// Which parts to run.
 #[derive(Debug, Args)]
@@ -37,11 +37,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Licences, sources and known holes of the dependencies. Said when it could not be checked.
+/// Licences, sources, bans and known holes of the dependencies. Only the last need a list from
+/// the network; that it was not to be had is said.
 fn deny() -> anyhow::Result<()> {
-    if shell::succeeds(&mut shell::cargo(&["deny", "--version"])) {
-        return shell::run(&mut shell::cargo(&["deny", "check"]));
+    need::deny()?;
+    shell::run(&mut shell::cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
+    if shell::succeeds(&mut shell::cargo(&["deny", "fetch", "db"])) {
+        return shell::run(&mut shell::cargo(&["deny", "check", "advisories"]));
     }
-    println!("\nskipped: `cargo deny check`, for cargo-deny is not installed");
+    println!("\nnot checked: advisories, for their list cannot be fetched");
     Ok(())
 }

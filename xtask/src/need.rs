@@ -12,6 +12,9 @@ use crate::shell;
 /// The test runner, at the version that is known to build with the pinned compiler.
 const NEXTEST_VERSION: &str = "0.9.143";
 
+/// What checks the crates of others, likewise.
+const DENY_VERSION: &str = "0.20.2";
+
 /// Debian asks this program whether it may start what it installs.
 const START_POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -39,11 +42,20 @@ pub(crate) fn programs(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
 
 /// Installs `cargo nextest` if it is missing.
 pub(crate) fn nextest() -> anyhow::Result<()> {
-    if shell::succeeds(&mut shell::cargo(&["nextest", "--version"])) {
+    cargo_command("nextest", NEXTEST_VERSION)
+}
+
+/// Installs `cargo deny` if it is missing.
+pub(crate) fn deny() -> anyhow::Result<()> {
+    cargo_command("deny", DENY_VERSION)
+}
+
+fn cargo_command(name: &str, version: &str) -> anyhow::Result<()> {
+    if shell::succeeds(&mut shell::cargo(&[name, "--version"])) {
         return Ok(());
     }
-    let install = ["install", "cargo-nextest", "--locked", "--version", NEXTEST_VERSION];
-    shell::run(&mut shell::cargo(&install))
+    let package = format!("cargo-{name}");
+    shell::run(&mut shell::cargo(&["install", &package, "--locked", "--version", version]))
 }
 
 fn apt_get(arguments: &[&str]) -> Command {

@@ -9,6 +9,7 @@ use mainstay_model::Chain;
 use tracing::error;
 
 mod log;
+mod one_process;
 mod role;
 
 use role::{CommandLine, EspCommand, PolicyCommand, Role};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Role::Master(options) => mainstay_master::run(&options).map(|()| ExitCode::SUCCESS),
         Role::Broadcast(options) => mainstay_broadcast::run(&options).map(|()| ExitCode::SUCCESS),
         Role::Worker(options) => mainstay_worker::run(&options.into()).map(|()| ExitCode::SUCCESS),
+        Role::Gateway(options) => one_process::run(options).map(|()| ExitCode::SUCCESS),
         Role::Fits(options) => mainstay_supervisor::fits(&options),
         // The operator.
         Role::Upgrade(options) => mainstay_ctl::upgrade(&options),
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Role::Purge(options) => mainstay_ctl::purge(&options),
         Role::Policy(PolicyCommand::Refresh(options)) => mainstay_ctl::policy_refresh(&options),
         Role::Esp(EspCommand::Status(options)) => mainstay_ctl::esp_status(&options),
+        Role::Ha(command) => mainstay_ctl::ha(&command),
         Role::Alerts(options) => mainstay_ctl::alerts(&options),
         Role::Session(command) => mainstay_ctl::session(&command),
         Role::Status(options) => mainstay_ctl::status(&options),

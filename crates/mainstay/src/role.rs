@@ -46,6 +46,9 @@ pub(crate) enum Role {
     Session(mainstay_ctl::SessionCommand),
     /// Replace the program of every process, with nothing closed
     Upgrade(mainstay_ctl::UpgradeOptions),
+    /// Change from a pair of workers to one process, or back
+    #[command(subcommand)]
+    Ha(mainstay_ctl::HaCommand),
     /// Show which alerts stand, and what happened last
     Alerts(mainstay_ctl::AlertsOptions),
     /// Show every process of a running gateway, and which worker serves
@@ -58,6 +61,9 @@ pub(crate) enum Role {
     /// Fan orders out to every process
     #[command(hide = true)]
     Broadcast(mainstay_broadcast::Options),
+    /// Do everything in one process
+    #[command(hide = true)]
+    Gateway(WorkerOptions),
     /// Say what this program understands
     #[command(hide = true)]
     Fits(mainstay_supervisor::FitOptions),
@@ -106,6 +112,7 @@ impl Role {
             Self::Master(options) => (Process::Master, &options.host),
             Self::Broadcast(options) => (Process::Broadcast, &options.host),
             Self::Worker(options) => (Process::Worker(options.slot.into()), &options.host),
+            Self::Gateway(options) => (Process::Master, &options.host),
             Self::Check(_)
             | Self::Apply(_)
             | Self::Rollback(_)
@@ -118,6 +125,7 @@ impl Role {
             | Self::Session(_)
             | Self::Status(_)
             | Self::Upgrade(_)
+            | Self::Ha(_)
             | Self::Fits(_)
             | Self::Quickstart(_) => {
                 return Origin { gateway: None, process: self.name(), index: None };
@@ -130,7 +138,7 @@ impl Role {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Run(_) => Process::Supervisor.to_string(),
-            Self::Master(_) => Process::Master.to_string(),
+            Self::Master(_) | Self::Gateway(_) => Process::Master.to_string(),
             Self::Broadcast(_) => Process::Broadcast.to_string(),
             Self::Worker(options) => Process::Worker(options.slot.into()).to_string(),
             Self::Check(_) => "check".to_owned(),
@@ -143,6 +151,7 @@ impl Role {
             Self::Esp(_) => "esp".to_owned(),
             Self::Session(_) => "session".to_owned(),
             Self::Upgrade(_) => "upgrade".to_owned(),
+            Self::Ha(_) => "ha".to_owned(),
             Self::Fits(_) => "fits".to_owned(),
             Self::Alerts(_) => "alerts".to_owned(),
             Self::Status(_) => "status".to_owned(),
@@ -204,6 +213,7 @@ mod tests {
             "swap",
             "session",
             "upgrade",
+            "ha",
             "alerts",
             "status",
             "quickstart",

@@ -34,7 +34,9 @@ pub const fn alert_severity(kind: Kind) -> Severity {
         | Kind::WorkerServes
         | Kind::Applied
         | Kind::RolledBack
-        | Kind::Upgraded => Severity::Info,
+        | Kind::Upgraded
+        | Kind::Rearranged
+        | Kind::ProcessUnneeded => Severity::Info,
         Kind::ProcessDied
         | Kind::ProcessHung
         | Kind::FailedOver
@@ -42,7 +44,8 @@ pub const fn alert_severity(kind: Kind) -> Severity {
         | Kind::ApplyRefused
         | Kind::ApplyUndone
         | Kind::ConnectionSuspected
-        | Kind::UpgradeFailed => Severity::Warning,
+        | Kind::UpgradeFailed
+        | Kind::RearrangementFailed => Severity::Warning,
         Kind::SystemDown
         | Kind::CrashLooped
         | Kind::NoWorkerReady
@@ -66,6 +69,7 @@ pub(crate) const fn effect(kind: Kind) -> Effect {
         | Kind::ConnectionsRefused => Effect::Raise,
         Kind::SystemUp => Effect::ClearOrHappen(&[Kind::SystemDown]),
         Kind::ProcessUp => Effect::Clear(&[Kind::ProcessDied]),
+        Kind::ProcessUnneeded => Effect::Clear(&[Kind::ProcessDied, Kind::CrashLooped]),
         Kind::CrashLoopEnded => Effect::Clear(&[Kind::CrashLooped]),
         Kind::WorkerServes => Effect::Clear(&[Kind::NoWorkerReady, Kind::ConnectionsRefused]),
         Kind::SystemStopped => Effect::End,
@@ -80,7 +84,9 @@ pub(crate) const fn effect(kind: Kind) -> Effect {
         | Kind::ConnectionSuspected
         | Kind::ConnectionsLost
         | Kind::Upgraded
-        | Kind::UpgradeFailed => Effect::Happen,
+        | Kind::UpgradeFailed
+        | Kind::Rearranged
+        | Kind::RearrangementFailed => Effect::Happen,
     }
 }
 
@@ -93,6 +99,7 @@ pub(crate) const fn process(event: &Event) -> Option<Process> {
         Event::ProcessDied { process, .. }
         | Event::ProcessUp { process, .. }
         | Event::ProcessHung { process, .. }
+        | Event::ProcessUnneeded { process }
         | Event::CrashLooped { process, .. }
         | Event::CrashLoopEnded { process, .. } => Some(*process),
         Event::FailedOver { from: slot, .. }
@@ -108,7 +115,9 @@ pub(crate) const fn process(event: &Event) -> Option<Process> {
         | Event::ApplyRefused { .. }
         | Event::ApplyUndone { .. }
         | Event::Upgraded { .. }
-        | Event::UpgradeFailed { .. } => None,
+        | Event::UpgradeFailed { .. }
+        | Event::Rearranged { .. }
+        | Event::RearrangementFailed { .. } => None,
     }
 }
 
@@ -155,6 +164,11 @@ pub(crate) fn summary(event: &Event) -> String {
         ),
         Event::Upgraded { version } => format!("every process runs version {version}"),
         Event::UpgradeFailed { reason } => format!("the upgrade failed: {reason}"),
+        Event::Rearranged { arrangement } => format!("the gateway is {arrangement} now"),
+        Event::RearrangementFailed { reason } => {
+            format!("the gateway did not become another: {reason}")
+        }
+        Event::ProcessUnneeded { process } => format!("{process} is not needed any more"),
     };
     one_line(&sentence)
 }
@@ -179,12 +193,16 @@ pub(crate) fn details(event: &Event) -> BTreeMap<String, String> {
         Event::SystemStopped
         | Event::SwapRefused
         | Event::NoWorkerReady
+        | Event::ProcessUnneeded { .. }
         | Event::ConnectionsRefused => Vec::new(),
         Event::WorkerServes { slot } => vec![("slot", slot.to_string())],
         Event::Applied { generation } | Event::RolledBack { generation } => {
             vec![("generation", generation.to_string())]
         }
-        Event::ApplyRefused { reason } | Event::UpgradeFailed { reason } => {
+        Event::Rearranged { arrangement } => vec![("arrangement", arrangement.clone())],
+        Event::ApplyRefused { reason }
+        | Event::UpgradeFailed { reason }
+        | Event::RearrangementFailed { reason } => {
             vec![("reason", reason.clone())]
         }
         Event::Upgraded { version } => vec![("version", version.clone())],

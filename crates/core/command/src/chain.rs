@@ -158,9 +158,10 @@ impl Chain {
 
     fn start(self, now: Timestamp, roll: &Roll, number: u64) -> Next {
         let is_late = now >= self.until;
-        let standby_is_needed = matches!(self.order, Order::Apply { .. } | Order::Swap);
+        let roles_are_needed = matches!(self.order, Order::Apply { .. } | Order::Swap);
+        let standby_is_needed = roles_are_needed && roll.expects_standby();
         let Some(decided) = roll.decided() else {
-            return if is_late || !standby_is_needed {
+            return if is_late || !roles_are_needed {
                 // Nobody knows who is who; those who can be asked without that are.
                 self.ask_next(now, everyone(None), roll, number)
             } else {

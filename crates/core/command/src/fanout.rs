@@ -49,6 +49,12 @@ impl Fanout {
         self.chain.as_ref().map(Chain::wake_at)
     }
 
+    /// Of a gateway that is one process: nobody waits for a standby that never comes.
+    #[must_use]
+    pub fn without_standby() -> Self {
+        Self { roll: Roll::without_standby(), ..Self::default() }
+    }
+
     /// Takes what happened; returns what must be done.
     pub fn step(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();

@@ -7,6 +7,16 @@ use mainstay_model::{Generation, Process, Slot};
 pub(crate) struct Roll {
     master: Option<Master>,
     workers: [Option<Worker>; 2],
+    standby: Standby,
+}
+
+/// Whether a worker that does not serve is to be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standby {
+    #[default]
+    Expected,
+    /// The gateway is one process. There may be one, for as long as it changes.
+    Unexpected,
 }
 
 /// A master that is there.
@@ -33,6 +43,16 @@ struct Worker {
 }
 
 impl Roll {
+    /// Of a gateway that is one process.
+    pub(crate) fn without_standby() -> Self {
+        Self { standby: Standby::Unexpected, ..Self::default() }
+    }
+
+    /// Whether a standby that is away is worth waiting for.
+    pub(crate) fn expects_standby(&self) -> bool {
+        self.standby == Standby::Expected
+    }
+
     pub(crate) const fn is_there(&self, process: Process) -> bool {
         match process {
             Process::Master => self.master.is_some(),

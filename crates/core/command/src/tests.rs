@@ -134,6 +134,29 @@ fn who_is_down_does_not_block() {
 }
 
 #[test]
+fn one_process_waits_for_no_standby() {
+    let mut told = Told::new(&[]);
+    told.fanout = Fanout::without_standby();
+    told.tell(Event::Wanted(apply(2)));
+    assert!(told.effects.is_empty(), "nobody has said yet who serves");
+    let mut told = Told { fanout: Fanout::without_standby(), ..Told::new(&[]) };
+    for event in [
+        Event::Came(ACTIVE),
+        Event::Serves(One, generation(1)),
+        Event::Came(MASTER),
+        Event::Decided { active: Some(One), current: generation(1) },
+        Event::Wanted(apply(2)),
+    ] {
+        told.tell(event);
+    }
+    for process in [ACTIVE, MASTER] {
+        assert_eq!(told.asked(), (process, apply(2)));
+        told.answer(Answer::DONE);
+    }
+    assert!(matches!(told.ended(), Some(Outcome::Done { said }) if said.len() == 2));
+}
+
+#[test]
 fn an_apply_waits_a_moment_for_a_standby_and_goes_on_without() {
     let mut told = Told::new(&[ACTIVE, MASTER]);
     told.tell(Event::Wanted(apply(2)));

@@ -68,6 +68,12 @@ impl<'a> Entry<'a> {
         Some(Spanned::new(self.span, text))
     }
 
+    /// `true` or `false`
+    pub(crate) fn boolean(self) -> Option<bool> {
+        let DeValue::Boolean(value) = self.value else { return self.wrong_type("a boolean") };
+        Some(value)
+    }
+
     /// A whole number.
     pub(crate) fn integer<T>(self, range: &RangeInclusive<T>) -> Option<T>
     where

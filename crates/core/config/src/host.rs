@@ -15,6 +15,8 @@ pub use crate::admin::{Admin, Https};
 use crate::alerts::{self, Alerts};
 use crate::entry::Entry;
 use crate::gateway;
+use crate::ha;
+pub use crate::ha::{Ha, TrialHa};
 use crate::hooks;
 pub use crate::hooks::{Hook, Hooks};
 use crate::names::check_form;
@@ -25,7 +27,7 @@ use crate::sessions;
 pub use crate::sessions::Sessions;
 
 /// Every key at the top of the file.
-pub(crate) const KEYS: [&str; 17] = [
+pub(crate) const KEYS: [&str; 18] = [
     "id",
     "state",
     "run",
@@ -34,6 +36,7 @@ pub(crate) const KEYS: [&str; 17] = [
     "master",
     "worker",
     "admin",
+    "ha",
     "broadcast",
     "sessions",
     "hooks",
@@ -100,6 +103,7 @@ pub struct Host {
     /// By slot; both have the same number of threads.
     pub workers: [Worker; 2],
     pub admin: Admin,
+    pub ha: Ha,
     pub broadcast: Broadcast,
     pub sessions: Sessions,
     pub hooks: Hooks,
@@ -127,6 +131,7 @@ pub struct Trial {
     /// A worker that is asked for this path takes memory without end.
     pub hoard_path: Option<String>,
     pub upgrade: TrialUpgrade,
+    pub ha: TrialHa,
 }
 
 /// What becomes of an upgrade.
@@ -215,6 +220,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
     let nofile = file.integer("nofile", NOFILE, &NOFILES);
     let (master, workers) = read_processes(&mut file);
     let admin = admin::read(&mut file);
+    let ha = ha::read(&mut file);
     let broadcast = read_broadcast(&mut file);
     let sessions = sessions::read(&mut file);
     let hooks = hooks::read(&mut file);
@@ -234,6 +240,7 @@ pub fn parse(text: &str) -> Result<Host, Vec<Problem>> {
         master,
         workers,
         admin,
+        ha,
         broadcast,
         sessions,
         hooks,
@@ -441,8 +448,13 @@ fn read_trial(file: &mut Section<'_>) -> Trial {
         TrialUpgrade::Works,
         &[("works", TrialUpgrade::Works), ("fails", TrialUpgrade::Fails)],
     );
+    let ha = section.choice(
+        "ha",
+        TrialHa::Works,
+        &[("works", TrialHa::Works), ("fails", TrialHa::Fails)],
+    );
     section.finish();
-    Trial { abort_path, hoard_path, upgrade }
+    Trial { abort_path, hoard_path, upgrade, ha }
 }
 
 fn read_trial_path(section: &mut Section<'_>, key: &'static str) -> Option<String> {

@@ -46,6 +46,7 @@ pub mod manager;
 
 mod address;
 mod entry;
+mod ha;
 mod hooks;
 mod hostname;
 mod limits;

@@ -21,6 +21,10 @@
 //!                           Unwinding, until the chain has ended ──▶ Disconnecting ──▶ undone
 //! ```
 //!
+//! Where nobody stands by, because the other worker is down or the gateway is one process, the one
+//! that serves has loaded it in place: it is watched from there on, and the way back is that it
+//! loads what is current.
+//!
 //! Proving and following are the workers' part and broadcast's (`mainstay-command`). Whoever
 //! performs answers for a hook that is not there as for one that went well.
 //!
@@ -58,6 +62,15 @@ pub struct Apply {
     confirm: Duration,
     part: Part,
     until: Timestamp,
+    former: Former,
+}
+
+/// Whether somebody serves the former generation still, to whom there is a way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Former {
+    /// The other worker.
+    Other,
+    Nobody,
 }
 
 /// How far it has come.
@@ -128,6 +141,10 @@ pub enum ApplyEvent {
     Turn {
         first: Slot,
     },
+    /// The same, of the worker that is active: it has loaded it in place.
+    TurnInPlace {
+        first: Slot,
+    },
     /// This worker holds the lease.
     Active(Slot),
     /// More requests fail than may.
@@ -178,13 +195,19 @@ impl Apply {
     /// Begins, and what is done first.
     #[must_use]
     pub fn begin(now: Timestamp, generation: Generation, confirm: Duration) -> (Self, ApplyEffect) {
-        let apply = Self { generation, confirm, part: Part::Preparing, until: now + HOOK_MAX };
+        let (part, until) = (Part::Preparing, now + HOOK_MAX);
+        let apply = Self { generation, confirm, part, until, former: Former::Other };
         (apply, ApplyEffect::Hook(Hook::PreApply))
     }
 
     /// What is being put into service.
     pub const fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// Whether there is somebody to go back to.
+    pub const fn former(&self) -> Former {
+        self.former
     }
 
     /// How far it has come.
@@ -240,11 +263,18 @@ impl Apply {
     }
 
     fn exchange(self, now: Timestamp, event: ApplyEvent) -> Next {
-        use ApplyEvent::{Active, ChainDone, ChainFailed, ChainLost, Hurt, Tick, Turn};
+        use ApplyEvent::{
+            Active, ChainDone, ChainFailed, ChainLost, Hurt, Tick, Turn, TurnInPlace,
+        };
         match (self.part, event) {
             (Part::Proving, Turn { first }) => {
                 let apply = self.at(Part::Swapping { first }, now + SWAP_MAX);
                 (Some(apply), vec![ApplyEffect::Activate(first)])
+            }
+            (Part::Proving, TurnInPlace { first }) => {
+                let apply = Self { former: Former::Nobody, ..self };
+                let apply = apply.at(Part::Watching { first }, now + self.confirm);
+                (Some(apply), vec![ApplyEffect::Watch])
             }
             (Part::Proving, ChainDone | ChainFailed) => self.disconnect(now, Cause::Chain),
             (Part::Proving, ChainLost) => self.disconnect(now, Cause::BroadcastGone),
@@ -311,6 +341,9 @@ impl Apply {
     }
 
     fn go_back(self, now: Timestamp, first: Slot, cause: Cause) -> Next {
+        if self.former == Former::Nobody {
+            return self.unwind(now, cause);
+        }
         let apply = self.at(Part::Returning { first, cause }, now + SWAP_MAX);
         (Some(apply), vec![ApplyEffect::Activate(first.other())])
     }

@@ -35,7 +35,10 @@ mod select;
 mod watch;
 mod worker;
 
-pub use apply::{Apply, ApplyEffect, ApplyEvent, Cause as ApplyCause, Hook, Part as ApplyPart};
+pub use apply::{
+    Apply, ApplyEffect, ApplyEvent, Cause as ApplyCause, Former as ApplyFormer, Hook,
+    Part as ApplyPart,
+};
 pub use event::{Cause, Effect, Event, Living, Report, Route};
 pub use lease::{FIRST_WORD_MAX, Lease, Limits};
 pub use select::{Health, Pair, Selection};

@@ -32,5 +32,5 @@ pub use codec::{NotAnUpdate, decode, encode};
 pub use key::key_of;
 pub use register::{Register, SetError, Whose};
 pub use replica::{Replica, ReplicaEffect, ReplicaEvent};
-pub use replicate::{Answer, Effect, Event, Replication, Standing};
+pub use replicate::{Answer, Effect, Event, Member, Replication, Standing};
 pub use table::{News, Table, Visit};

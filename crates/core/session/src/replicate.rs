@@ -4,8 +4,8 @@
 //!  wanted ─▶ number ─▶ journal ─▶ committed ─▶ both workers ─▶ applied ─▶ master ─▶ applied ─▶ answer
 //! ```
 //!
-//! Processes are told apart by their numbers, so that a successor is another. One that has just
-//! started is **fresh**: it accepts nobody, and nobody waits for it. It reads the journal, is
+//! Who has a table is a [`Member`]: what it does, and the number of its process, so that a
+//! successor is another. One that has just started is **fresh**: it accepts nobody, and nobody waits for it. It reads the journal, is
 //! told what came since, and with the last of that is told to serve: from then on it is a
 //! **holder**, like those that were there, and may accept whoever its table has.
 //!
@@ -43,15 +43,21 @@ pub struct Replication {
     committed: u64,
     /// The last ones, in order.
     tail: VecDeque<Arc<Update>>,
-    peers: BTreeMap<u32, Peer>,
+    peers: BTreeMap<Member, Peer>,
     /// By the number that they wait for.
     waiting: BTreeMap<u64, Vec<Waiting>>,
 }
 
-/// A process that has a table, or is about to.
+/// Who has a table of its own. In a gateway that is one process, several have the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    pub process: Process,
+    pub pid: u32,
+}
+
+/// How far a member has come.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
-    process: Process,
     stage: Stage,
     /// It has everything up to here.
     number: u64,
@@ -89,32 +95,17 @@ struct Waiting {
 pub enum Event {
     /// Somebody wants these. Without any: wants to know that everything before has come
     /// everywhere.
-    Wanted {
-        ticket: Option<u64>,
-        updates: Vec<Update>,
-    },
+    Wanted { ticket: Option<u64>, updates: Vec<Update> },
     /// The journal is on the disk up to here.
-    Committed {
-        number: u64,
-    },
+    Committed { number: u64 },
     /// A process is there, with this table.
-    Came {
-        process: Process,
-        pid: u32,
-        held: Option<Place>,
-    },
+    Came { member: Member, held: Option<Place> },
     /// Its channel ended. It may live on.
-    Left {
-        pid: u32,
-    },
-    Died {
-        pid: u32,
-    },
-    /// A process goes by everything up to here.
-    Applied {
-        pid: u32,
-        number: u64,
-    },
+    Left { member: Member },
+    /// With all that it was.
+    Died { pid: u32 },
+    /// A member goes by everything up to here.
+    Applied { member: Member, number: u64 },
     /// Time has passed; due at [`Replication::wake_at`].
     Tick,
 }
@@ -127,14 +118,14 @@ pub enum Effect {
         update: Arc<Update>,
     },
     Apply {
-        pid: u32,
+        to: Member,
         first: u64,
         updates: Vec<Arc<Update>>,
         then: Then,
     },
     /// Have it read the journal up to here.
     Load {
-        pid: u32,
+        to: Member,
         place: Place,
     },
     Answer {
@@ -153,26 +144,29 @@ pub enum Answer {
     },
 }
 
-/// How far a process has come.
+/// How far a member has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    pub process: Process,
-    pub pid: u32,
+    pub member: Member,
     /// It has everything up to here; none: it holds no table.
     pub number: Option<u64>,
 }
 
 impl Replication {
     /// A broadcast that has read its journal up to `place`, while these processes were running.
-    pub fn new(place: Place, running: &[(Process, u32)], confirm_timeout: Duration) -> Self {
-        let peer = |process| Peer { process, stage: Stage::Holder, number: 0, link: Link::Away };
+    pub fn new(
+        place: Place,
+        running: impl IntoIterator<Item = Member>,
+        confirm_timeout: Duration,
+    ) -> Self {
+        let peer = Peer { stage: Stage::Holder, number: 0, link: Link::Away };
         Self {
             epoch: place.epoch,
             confirm_timeout,
             last: place.number,
             committed: place.number,
             tail: VecDeque::new(),
-            peers: running.iter().map(|(process, pid)| (*pid, peer(*process))).collect(),
+            peers: running.into_iter().map(|member| (member, peer)).collect(),
             waiting: BTreeMap::new(),
         }
     }
@@ -189,20 +183,20 @@ impl Replication {
 
     /// The last update that every process goes by, as far as is known; none without a master.
     pub fn confirmed(&self) -> Option<u64> {
-        let has_master = self.holders().any(|holder| holder.process == Process::Master);
-        let numbers = self.holders().map(|holder| holder.number);
+        let has_master = self.holders().any(|(member, _)| member.process == Process::Master);
+        let numbers = self.holders().map(|(_, holder)| holder.number);
         has_master.then(|| numbers.fold(self.committed, u64::min))
     }
 
-    fn holders(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values().filter(|peer| peer.stage == Stage::Holder)
+    fn holders(&self) -> impl Iterator<Item = (&Member, &Peer)> {
+        self.peers.iter().filter(|(_, peer)| peer.stage == Stage::Holder)
     }
 
-    /// Every process that has a table, or is about to.
+    /// Everyone who has a table, or is about to.
     pub fn standings(&self) -> Vec<Standing> {
-        let standing = |(pid, peer): (&u32, &Peer)| {
+        let standing = |(member, peer): (&Member, &Peer)| {
             let number = (peer.stage == Stage::Holder).then_some(peer.number);
-            Standing { process: peer.process, pid: *pid, number }
+            Standing { member: *member, number }
         };
         self.peers.iter().map(standing).collect()
     }
@@ -226,15 +220,15 @@ impl Replication {
                 }
             }
             Event::Committed { number } => self.committed = self.committed.max(number),
-            Event::Came { process, pid, held } => self.came(process, pid, held),
-            Event::Left { pid } => {
-                if let Some(peer) = self.peers.get_mut(&pid) {
+            Event::Came { member, held } => self.came(member, held),
+            Event::Left { member } => {
+                if let Some(peer) = self.peers.get_mut(&member) {
                     peer.link = Link::Away;
                 }
             }
-            Event::Died { pid } => drop(self.peers.remove(&pid)),
-            Event::Applied { pid, number } => {
-                if let Some(peer) = self.peers.get_mut(&pid)
+            Event::Died { pid } => self.peers.retain(|member, _| member.pid != pid),
+            Event::Applied { member, number } => {
+                if let Some(peer) = self.peers.get_mut(&member)
                     && peer.link == Link::Told(number)
                 {
                     peer.number = number;
@@ -264,7 +258,7 @@ impl Replication {
         self.last + 1 - self.tail.len() as u64
     }
 
-    fn came(&mut self, process: Process, pid: u32, held: Option<Place>) {
+    fn came(&mut self, member: Member, held: Option<Place>) {
         let (stage, number, link) = match held {
             None => (Stage::Fresh, 0, Link::Lost),
             Some(place) if place.epoch == self.epoch && place.number <= self.committed => {
@@ -273,17 +267,17 @@ impl Replication {
             // Of another journal: until it has ours it may accept anybody.
             Some(_) => (Stage::Holder, 0, Link::Lost),
         };
-        self.peers.insert(pid, Peer { process, stage, number, link });
+        self.peers.insert(member, Peer { stage, number, link });
     }
 
     /// Tells everyone what is next for them: workers what is committed, then the master.
     fn tell(&mut self, effects: &mut Vec<Effect>) {
-        let workers = self.holders().filter(|holder| holder.process != Process::Master);
-        let workers = workers.map(|holder| holder.number).fold(self.committed, u64::min);
-        let pids: Vec<u32> = self.peers.keys().copied().collect();
-        for pid in pids {
-            let Some(mut peer) = self.peers.get(&pid).copied() else { continue };
-            let is_master = peer.process == Process::Master;
+        let workers = self.holders().filter(|(member, _)| member.process != Process::Master);
+        let workers = workers.map(|(_, holder)| holder.number).fold(self.committed, u64::min);
+        let members: Vec<Member> = self.peers.keys().copied().collect();
+        for to in members {
+            let Some(mut peer) = self.peers.get(&to).copied() else { continue };
+            let is_master = to.process == Process::Master;
             let target = if is_master { workers } else { self.committed };
             match peer.link {
                 Link::Away | Link::Told(_) => continue,
@@ -291,26 +285,26 @@ impl Replication {
                 Link::Even if peer.number + 1 >= self.first_of_tail() => {
                     let first = peer.number + 1;
                     let updates = self.updates(first, target);
-                    let to = peer.number + updates.len() as u64;
+                    let last = peer.number + updates.len() as u64;
                     let then = match peer.stage {
-                        Stage::Fresh if to < target => Then::Wait,
+                        Stage::Fresh if last < target => Then::Wait,
                         Stage::Fresh | Stage::Holder => Then::Serve,
                     };
                     // From now on it may serve, whether we hear of it or not.
                     if then == Then::Serve {
                         peer.stage = Stage::Holder;
                     }
-                    peer.link = Link::Told(to);
-                    effects.push(Effect::Apply { pid, first, updates, then });
+                    peer.link = Link::Told(last);
+                    effects.push(Effect::Apply { to, first, updates, then });
                 }
                 Link::Even | Link::Lost => {
                     // Also the master: the journal may have no younger place than this.
                     let place = Place { epoch: self.epoch, number: self.committed };
                     peer.link = Link::Told(place.number);
-                    effects.push(Effect::Load { pid, place });
+                    effects.push(Effect::Load { to, place });
                 }
             }
-            self.peers.insert(pid, peer);
+            self.peers.insert(to, peer);
         }
     }
 
@@ -360,8 +354,8 @@ impl Replication {
 
     /// Who has not come so far.
     fn missing(&self, number: u64) -> Vec<Process> {
-        let behind = self.holders().filter(|holder| holder.number < number);
-        let mut missing: Vec<Process> = behind.map(|holder| holder.process).collect();
+        let behind = self.holders().filter(|(_, holder)| holder.number < number);
+        let mut missing: Vec<Process> = behind.map(|(member, _)| member.process).collect();
         if self.confirmed().is_none() {
             missing.push(Process::Master);
         }

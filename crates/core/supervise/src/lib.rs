@@ -1,6 +1,7 @@
 //! Which processes must run, and when one that died is started again.
 //!
-//! [`tree`] says who needs whom, [`restart`] how long to wait. The supervisor performs.
+//! [`tree`] says who needs whom, [`restart`] how long to wait, [`arrange`] who there is to be at all.
+//! The supervisor performs.
 //!
 //! # Invariants
 //!
@@ -15,7 +16,9 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod arrange;
 pub mod restart;
 pub mod tree;
 
+pub use arrange::{Arrangement, Condition, Course, Facts, Plan, Presence, Zero, plan};
 pub use restart::{Backoff, Delay, Restart, Verdict};

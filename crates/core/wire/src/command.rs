@@ -120,12 +120,16 @@ pub enum Step {
     Open,
     /// The standby loads it and answers its probes.
     Prove,
+    /// Without a standby: the process that serves loads it and answers its probes.
+    Load,
     /// Active and standby change places.
     Swap,
     /// Clients are watched.
     Watch,
     /// It is current; the former active follows.
     Follow,
+    /// Without a standby: it is current.
+    Keep,
     /// The hook after it.
     Finish,
     /// The former active serves again.

@@ -55,8 +55,8 @@ pub enum ToSupervisor {
     /// The master's loop still turns; sent four times in each hang timeout. Whether a worker's
     /// threads do, the master sees in its ledger.
     Alive,
-    /// From the master: who serves, and whether the gateway is whole: both workers are ready, and
-    /// no apply is under way. Sent after `Hello` and at every change.
+    /// From the master: who serves, and whether the gateway is whole: every worker that there should
+    /// be is ready, and no apply is under way. Sent after `Hello` and at every change.
     Pair { active: Option<Slot>, is_whole: bool },
     /// From the master: bind what this generation, which is not current yet, listens on and
     /// nobody does so far. What is bound already stays.
@@ -65,6 +65,9 @@ pub enum ToSupervisor {
     /// from the disk, and so is what is `next`, if that has been opened for already; carries a socket
     /// for each of their listeners. All others are closed.
     Settled { listeners: Vec<String>, next: Option<Generation> },
+    /// From a master that is a part of the one process: its keeper is dead, and a worker is to stand in
+    /// for it until there is another one.
+    StandIn,
     /// From an operator, as the first message: become this program, and have every other process
     /// become it. Carries the program. What comes back is in [`crate::upgrade`].
     Upgrade,
@@ -74,6 +77,9 @@ pub enum ToSupervisor {
     /// From an operator, as the first message: what stands, and what happened last? Answered
     /// with an [`crate::event::Report`].
     Alerts,
+    /// From an operator, as the first message: become what host.toml says now, a pair or one
+    /// process. What comes back is in [`crate::upgrade`].
+    Arrange,
 }
 
 impl Message for ToProcess {
@@ -98,7 +104,9 @@ impl Message for ToSupervisor {
             | Self::Pair { .. }
             | Self::Listen { .. }
             | Self::Event { .. }
-            | Self::Alerts => 0,
+            | Self::Alerts
+            | Self::StandIn
+            | Self::Arrange => 0,
         }
     }
 }

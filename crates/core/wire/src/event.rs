@@ -59,6 +59,12 @@ pub enum Event {
     Upgraded { version: String },
     /// Every process runs the former program, or it is not known which.
     UpgradeFailed { reason: String },
+    /// The gateway is made of this: `a pair` or `one process`.
+    Rearranged { arrangement: String },
+    /// It is made of what it was made of, or it is not known of what.
+    RearrangementFailed { reason: String },
+    /// A process is no part of the gateway any more.
+    ProcessUnneeded { process: Process },
 }
 
 /// The kind of an [`Event`].
@@ -87,6 +93,9 @@ pub enum Kind {
     ConnectionsLost,
     Upgraded,
     UpgradeFailed,
+    Rearranged,
+    RearrangementFailed,
+    ProcessUnneeded,
 }
 
 /// How bad it is.
@@ -219,6 +228,9 @@ impl Event {
             Self::ConnectionsLost { .. } => Kind::ConnectionsLost,
             Self::Upgraded { .. } => Kind::Upgraded,
             Self::UpgradeFailed { .. } => Kind::UpgradeFailed,
+            Self::Rearranged { .. } => Kind::Rearranged,
+            Self::RearrangementFailed { .. } => Kind::RearrangementFailed,
+            Self::ProcessUnneeded { .. } => Kind::ProcessUnneeded,
         }
     }
 
@@ -234,7 +246,10 @@ impl Event {
             | Self::CrashLooped { .. }
             | Self::CrashLoopEnded { .. }
             | Self::Upgraded { .. }
-            | Self::UpgradeFailed { .. } => false,
+            | Self::UpgradeFailed { .. }
+            | Self::Rearranged { .. }
+            | Self::RearrangementFailed { .. }
+            | Self::ProcessUnneeded { .. } => false,
             Self::ProcessHung { process, .. } => {
                 teller == Process::Master && matches!(process, Process::Worker(_))
             }
@@ -249,7 +264,10 @@ impl Event {
             | Self::ApplyRefused { .. }
             | Self::ApplyUndone { .. }
             | Self::ConnectionsLost { .. } => teller == Process::Master,
-            Self::ConnectionSuspected { slot, .. } => teller == Process::Worker(*slot),
+            // Of one process, the part that speaks for the others is a master.
+            Self::ConnectionSuspected { slot, .. } => {
+                [Process::Worker(*slot), Process::Master].contains(&teller)
+            }
         }
     }
 }
@@ -280,6 +298,9 @@ impl Kind {
             Self::ConnectionsLost => "connections_lost",
             Self::Upgraded => "upgraded",
             Self::UpgradeFailed => "upgrade_failed",
+            Self::Rearranged => "rearranged",
+            Self::RearrangementFailed => "rearrangement_failed",
+            Self::ProcessUnneeded => "process_unneeded",
         }
     }
 }
@@ -361,7 +382,9 @@ mod tests {
             (hung(Process::Broadcast), Process::Master, false),
             (suspect(one), worker, true),
             (suspect(two), worker, false),
-            (suspect(one), Process::Master, false),
+            // For the worker that is a part of its process.
+            (suspect(one), Process::Master, true),
+            (suspect(one), Process::Broadcast, false),
             (Event::SystemStopped, Process::Master, false),
             (Event::died(worker, 7, String::new()), Process::Master, false),
         ];

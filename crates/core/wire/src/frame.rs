@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The version of every message in this crate. A peer with another one is refused.
-pub const WIRE_VERSION: u32 = 4;
+pub const WIRE_VERSION: u32 = 5;
 
 /// Largest message. A longer datagram is a protocol error, on both sides.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;

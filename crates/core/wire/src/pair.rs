@@ -7,6 +7,7 @@
 use mainstay_model::{Generation, ListenerId, Slot};
 use serde::{Deserialize, Serialize};
 
+use crate::event::Event;
 use crate::frame::Message;
 
 /// Master to worker.
@@ -23,7 +24,7 @@ pub enum ToWorker {
     Serve,
     /// Be standby: stop accepting, and answer [`ToMaster::Revoked`].
     Revoke,
-    /// The other worker serves: leave what is open here to it, and exit.
+    /// The other worker serves, or another process like this one will: leave what is open here to it, and exit.
     HandOver,
     /// Take nothing new, finish what is open within the limit, then exit.
     Stop { limit_ms: u64 },
@@ -73,6 +74,9 @@ pub enum ToMaster {
     /// It serves what is current, but was made for fewer connections: to be exchanged with the
     /// other worker when that one is not.
     Outgrown,
+    /// The worker of the one process, which speaks to no supervisor: something happened, at this time,
+    /// that the supervisor should hear of.
+    Told { unix_ms: u64, event: Event },
     /// It can no longer be protected (its keeper died) and asks to be replaced: it serves on
     /// until `Revoke`, then offers its connections and exits.
     Leaving,
@@ -116,7 +120,12 @@ impl Message for ToMaster {
     fn descriptors(&self) -> usize {
         match self {
             Self::Hello { threads, .. } => 2 + *threads as usize,
-            Self::Ready | Self::Revoked | Self::Outgrown | Self::Adopted(_) | Self::Leaving => 0,
+            Self::Ready
+            | Self::Revoked
+            | Self::Outgrown
+            | Self::Adopted(_)
+            | Self::Told { .. }
+            | Self::Leaving => 0,
         }
     }
 }

@@ -24,6 +24,8 @@ enum State {
     },
     /// Looked for again at this instant.
     Searching(Timestamp),
+    /// There is none, and none is looked for.
+    Absent,
 }
 
 /// How often a process that is away is looked for.
@@ -35,6 +37,11 @@ impl Link {
         Self { path: path.to_owned(), state: State::Searching(now) }
     }
 
+    /// No link: of a part of a process whose other part speaks for both.
+    pub fn absent() -> Self {
+        Self { path: PathBuf::new(), state: State::Absent }
+    }
+
     /// A link that was there from the start.
     pub fn connected(path: &Path, channel: Channel) -> Self {
         Self { path: path.to_owned(), state: State::Connected { channel, process: None } }
@@ -44,7 +51,7 @@ impl Link {
     pub const fn channel(&self) -> Option<&Channel> {
         match &self.state {
             State::Connected { channel, .. } => Some(channel),
-            State::Searching(_) => None,
+            State::Searching(_) | State::Absent => None,
         }
     }
 
@@ -81,13 +88,16 @@ impl Link {
     /// When to search next.
     pub const fn search_at(&self) -> Option<Timestamp> {
         match &self.state {
-            State::Connected { .. } => None,
+            State::Connected { .. } | State::Absent => None,
             State::Searching(at) => Some(*at),
         }
     }
 
     /// Lets go of a process that is gone, and begins to search for its successor.
     pub fn lose(&mut self, poller: &Poller, now: Timestamp) {
+        if matches!(self.state, State::Absent) {
+            return;
+        }
         if let State::Connected { channel, process } = &self.state {
             // Other holders of these sockets would keep them in the poller.
             for gone in [Some(poller.remove(channel)), process.as_ref().map(|p| poller.remove(p))] {

@@ -28,6 +28,10 @@ const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// Lines that a caller may be ahead of the answers.
 const AHEAD_MAX: usize = 64;
 
+/// How often an address is tried that somebody else has: the keeper of a dead process may, until
+/// what that left is taken.
+const OPEN_INTERVAL: Duration = Duration::from_millis(50);
+
 /// The doors of both channels, and who came in.
 #[derive(Debug)]
 pub(crate) struct Callers {
@@ -35,6 +39,16 @@ pub(crate) struct Callers {
     all: Vec<Caller>,
     seen: u32,
     token: String,
+    missing: Vec<Missing>,
+}
+
+/// An address that somebody else has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Missing {
+    address: SocketAddr,
+    channel: Channel,
+    /// Tried again at this instant.
+    at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -116,7 +130,8 @@ impl Callers {
     /// Opens the doors.
     pub(crate) fn open(host: &mainstay_config::Host) -> anyhow::Result<Self> {
         let token = access::token(&host.state)?;
-        let mut callers = Self { doors: Vec::new(), all: Vec::new(), seen: 0, token };
+        let mut callers =
+            Self { doors: Vec::new(), all: Vec::new(), seen: 0, token, missing: Vec::new() };
         for (channel, address) in
             [(Channel::Command, host.broadcast.command), (Channel::Session, host.broadcast.session)]
         {
@@ -147,8 +162,14 @@ impl Callers {
     fn open_tcp(&mut self, address: SocketAddr, channel: Channel) {
         if let Err(error) = self.open_door(&Endpoint::Tcp(address), channel, Proof::Token) {
             let error = Chain(error.as_ref());
-            warn!(%address, ?channel, %error, "channel has no TCP address");
+            warn!(%address, ?channel, %error, "channel has no TCP address yet");
+            self.missing.push(Missing { address, channel, at: now() + OPEN_INTERVAL });
         }
+    }
+
+    /// When an address is tried again that somebody else has.
+    pub(crate) fn opens_at(&self) -> Option<Timestamp> {
+        self.missing.iter().map(|missing| missing.at).min()
     }
 
     fn position(&self, number: u32) -> Option<usize> {
@@ -157,6 +178,25 @@ impl Callers {
 }
 
 impl Broadcast {
+    /// Tries again to open what somebody else had.
+    pub(crate) fn open_missing_door(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        let (due, later): (Vec<Missing>, _) =
+            self.callers.missing.iter().partition(|missing| missing.at <= now);
+        self.callers.missing = later;
+        for missing in due {
+            let Missing { address, channel, .. } = missing;
+            if self.callers.open_door(&Endpoint::Tcp(address), channel, Proof::Token).is_err() {
+                self.callers.missing.push(Missing { at: now + OPEN_INTERVAL, ..missing });
+                continue;
+            }
+            info!(%address, ?channel, "channel has its TCP address");
+            let index = self.callers.doors.len().saturating_sub(1);
+            let Some(door) = self.callers.doors.last() else { continue };
+            self.watch(door.socket.as_fd(), Token::Door(u32::try_from(index).unwrap_or(u32::MAX)))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn watch_doors(&self) -> anyhow::Result<()> {
         for (door, index) in self.callers.doors.iter().zip(0..) {
             self.watch(door.socket.as_fd(), Token::Door(index))?;

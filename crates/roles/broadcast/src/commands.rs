@@ -14,7 +14,11 @@ use mainstay_wire::broadcast::{Answer, Order, Outcome, Said, ToPeer};
 use mainstay_wire::caller::{Refused, Reply, Request};
 use tracing::info;
 
-use crate::turn::Broadcast;
+use crate::turn::{Broadcast, Standing};
+
+/// Why active and standby are not exchanged.
+const ONE_PROCESS: &str = "this gateway is one process and has no standby to change places with \
+                           (`mainstay ha enable` makes it a pair)";
 
 /// Who wants the order that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,11 @@ impl Broadcast {
             Ok(Request::EspStatus {}) => Order::EspStatus,
             Ok(Request::PolicyRefresh {}) => Order::PolicyRefresh,
             Ok(Request::PurgeCache {}) => Order::PurgeCache,
+            Ok(Request::Swap {}) if matches!(self.standing, Standing::Beside { .. }) => {
+                let reason = ONE_PROCESS.to_owned();
+                self.reply(caller, &Reply::Refused(Refused { reason }));
+                return Ok(());
+            }
             Ok(Request::Swap {}) => Order::Swap,
             Err(error) => {
                 let reason = format!("the line is not a command: {error}");

@@ -32,13 +32,15 @@ mod sessions;
 mod token;
 mod turn;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use mainstay_os::{Signals, control_socket};
+use mainstay_config::Host;
+use mainstay_message::Link;
+use mainstay_os::{Event, Signals, control_socket};
 use tracing::info;
 
-use crate::turn::Broadcast;
+use crate::turn::{Broadcast, Standing};
 
 /// What broadcast is told on its command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,14 +57,29 @@ pub struct Options {
 /// If it cannot do its work; the supervisor starts it anew.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let signals = Signals::take_over().context("cannot wait for signals")?;
-    let text = std::fs::read_to_string(&options.host)
-        .with_context(|| format!("cannot read {}", options.host.display()))?;
-    let host = mainstay_config::host::parse(&text).map_err(|problems| {
-        let lines: Vec<_> =
-            problems.iter().map(|problem| problem.locate(&options.host, &text)).collect();
-        anyhow::anyhow!("{}", lines.join("\n"))
-    })?;
+    let host = read(&options.host)?;
     let supervisor = control_socket().context("cannot use the control socket")?;
     info!(pid = std::process::id(), "started");
-    Broadcast::new(host, signals, supervisor)?.run()
+    let supervisor = Link::connected(&host.run.join("supervisor.sock"), supervisor);
+    Broadcast::new(host, Standing::Own { signals }, supervisor)?.run()
+}
+
+/// Does broadcast's work as a part of the one process that is master and worker too: it waits for
+/// no standby, and ends with the process, or when `stop` is raised.
+///
+/// # Errors
+///
+/// If it cannot do its work: then the process has to end.
+pub fn run_beside(options: &Options, stop: Event) -> anyhow::Result<()> {
+    let host = read(&options.host)?;
+    Broadcast::new(host, Standing::Beside { stop }, Link::absent())?.run()
+}
+
+fn read(path: &Path) -> anyhow::Result<Host> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    mainstay_config::host::parse(&text).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(|problem| problem.locate(path, &text)).collect();
+        anyhow::anyhow!("{}", lines.join("\n"))
+    })
 }

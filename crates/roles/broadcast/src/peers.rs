@@ -7,6 +7,7 @@ use mainstay_command::Event;
 use mainstay_message::{receive, send};
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{Channel, Pidfd, now};
+use mainstay_session::Member;
 use mainstay_wire::broadcast::{ToBroadcast, ToPeer};
 use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{info, warn};
@@ -148,7 +149,7 @@ impl Broadcast {
                 self.step(Event::Decided { active, current })
             }
             (Standing::Known(process), ToBroadcast::Sessions(said)) => {
-                self.hear_replica(process, peer.pid, said)
+                self.hear_replica(Member { process, pid: peer.pid }, said)
             }
             (Standing::Known(process), ToBroadcast::Answered { number, answer }) => {
                 self.step(Event::Answered { process, number, answer })
@@ -196,7 +197,8 @@ impl Broadcast {
             Standing::Guest { .. } => Ok(()),
             Standing::Known(process) => {
                 info!(%process, pid = peer.pid, "process is gone");
-                self.step_sessions(mainstay_session::Event::Left { pid: peer.pid })?;
+                let member = Member { process, pid: peer.pid };
+                self.step_sessions(mainstay_session::Event::Left { member })?;
                 self.step(Event::Gone(process))
             }
         }
@@ -205,23 +207,25 @@ impl Broadcast {
     /// Tells a process. One that does not listen is let go, and comes back if it can.
     pub(crate) fn tell(&mut self, process: Process, message: &ToPeer) -> anyhow::Result<()> {
         let Some(peer) = self.peers.known(process) else { return Ok(()) };
-        self.tell_peer(peer.pid, message, &[])
+        let member = Member { process, pid: peer.pid };
+        self.tell_member(member, message, &[])
     }
 
-    /// The same, by its number.
-    pub(crate) fn tell_peer(
+    /// The same, if it is still that one and not its successor.
+    pub(crate) fn tell_member(
         &mut self,
-        pid: u32,
+        to: Member,
         message: &ToPeer,
         descriptors: &[BorrowedFd<'_>],
     ) -> anyhow::Result<()> {
-        let is_it = |peer: &&Peer| peer.pid == pid && matches!(peer.standing, Standing::Known(_));
-        let Some(peer) = self.peers.all.iter().find(is_it) else { return Ok(()) };
+        let Some(peer) = self.peers.known(to.process).filter(|peer| peer.pid == to.pid) else {
+            return Ok(());
+        };
         match send(&peer.channel, message, descriptors) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let number = peer.number;
-                warn!(pid, error = %Chain(&error), "cannot tell a process");
+                warn!(process = %to.process, pid = to.pid, error = %Chain(&error), "cannot tell a process");
                 self.lose(number)
             }
         }

@@ -121,8 +121,8 @@ impl Broadcast {
         let sessions = &self.sessions;
         let replication = &sessions.replication;
         let standing = |standing: mainstay_session::Standing| Standing {
-            process: standing.process.to_string(),
-            pid: standing.pid,
+            process: standing.member.process.to_string(),
+            pid: standing.member.pid,
             number: standing.number,
         };
         Status {

@@ -14,7 +14,7 @@ use mainstay_journal::{Journal, Limits, Opened};
 use mainstay_message::running;
 use mainstay_model::{Process, Timestamp};
 use mainstay_os::{Pidfd, now, wall_now};
-use mainstay_session::{Answer, Effect, Event, Register, Replication};
+use mainstay_session::{Answer, Effect, Event, Member, Register, Replication};
 use mainstay_wire::broadcast::ToPeer;
 use mainstay_wire::session::{Figures, Place, Reply, ToRegister, ToReplica, Update};
 use tracing::{info, warn};
@@ -32,7 +32,7 @@ pub(crate) struct Sessions {
     pub(crate) replication: Replication,
     pub(crate) journal: Journal,
     pub(crate) epoch: u64,
-    /// Processes that have a table or may: one is gone when it is dead.
+    /// Processes that have a table or may, by their numbers: one is gone when it is dead.
     holders: BTreeMap<u32, Pidfd>,
     /// What callers wait for.
     tickets: BTreeMap<u64, Waiting>,
@@ -62,7 +62,7 @@ impl Sessions {
             // Gone already: it accepts nobody.
             let Ok(pidfd) = Pidfd::open(pid) else { continue };
             holders.insert(pid, pidfd);
-            living.push((process, pid));
+            living.push(Member { process, pid });
         }
         info!(
             sessions = table.len(),
@@ -72,7 +72,7 @@ impl Sessions {
         );
         Ok(Self {
             register: Register::new(table, host.sessions.max),
-            replication: Replication::new(place, &living, host.sessions.confirm_timeout),
+            replication: Replication::new(place, living, host.sessions.confirm_timeout),
             journal,
             epoch: place.epoch,
             holders,
@@ -94,24 +94,20 @@ impl Broadcast {
     }
 
     /// A process says something about its table.
-    pub(crate) fn hear_replica(
-        &mut self,
-        process: Process,
-        pid: u32,
-        said: ToRegister,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn hear_replica(&mut self, member: Member, said: ToRegister) -> anyhow::Result<()> {
         match said {
             ToRegister::At { held } => {
                 // Another master knows nothing yet.
                 self.sessions.told = Figures::default();
+                let pid = member.pid;
                 if !self.sessions.holders.contains_key(&pid) {
                     let Ok(pidfd) = Pidfd::open(pid) else { return Ok(()) };
                     self.watch(&pidfd, Token::HolderEnd(pid))?;
                     self.sessions.holders.insert(pid, pidfd);
                 }
-                self.step_sessions(Event::Came { process, pid, held })
+                self.step_sessions(Event::Came { member, held })
             }
-            ToRegister::Applied { number } => self.step_sessions(Event::Applied { pid, number }),
+            ToRegister::Applied { number } => self.step_sessions(Event::Applied { member, number }),
             ToRegister::Used { uses } => match self.sessions.register.used(&uses) {
                 Some(update) => self.change_sessions(None, vec![update]),
                 None => Ok(()),
@@ -195,24 +191,24 @@ impl Broadcast {
         for effect in self.sessions.replication.step(now(), event) {
             match effect {
                 Effect::Write { number, update } => self.sessions.journal.append(number, update),
-                Effect::Apply { pid, first, updates, then } => {
+                Effect::Apply { to, first, updates, then } => {
                     let message = ToReplica::Apply { first, updates, then };
-                    self.tell_peer(pid, &ToPeer::Sessions(message), &[])?;
+                    self.tell_member(to, &ToPeer::Sessions(message), &[])?;
                 }
-                Effect::Load { pid, place } => self.have_load(pid, place)?,
+                Effect::Load { to, place } => self.have_load(to, place)?,
                 Effect::Answer { ticket, answer } => self.answer_ticket(ticket, &answer),
             }
         }
         Ok(())
     }
 
-    fn have_load(&mut self, pid: u32, place: Place) -> anyhow::Result<()> {
+    fn have_load(&mut self, to: Member, place: Place) -> anyhow::Result<()> {
         let files = self.sessions.journal.files().context("cannot share the journal")?;
         let count = u16::try_from(files.len()).context("the journal has too many files")?;
-        info!(pid, number = place.number, "process reads the journal");
+        info!(process = %to.process, pid = to.pid, number = place.number, "process reads the journal");
         let descriptors: Vec<_> = files.iter().map(|file| file.as_fd()).collect();
         let message = ToPeer::Sessions(ToReplica::Load { place, files: count });
-        self.tell_peer(pid, &message, &descriptors)
+        self.tell_member(to, &message, &descriptors)
     }
 
     fn answer_ticket(&mut self, ticket: u64, answer: &Answer) {

@@ -10,7 +10,7 @@ use mainstay_config::Host;
 use mainstay_config::apply::PROBING_MAX;
 use mainstay_message::{Link, receive, send};
 use mainstay_model::{Chain, Process, Timestamp};
-use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
+use mainstay_os::{ChannelListener, Event as StopEvent, Interest, Poller, Signals, now};
 use mainstay_wire::broadcast::{Order, ToPeer};
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
@@ -35,7 +35,7 @@ const _: () = assert!(LOAD_MAX.as_secs() > PROBING_MAX.as_secs());
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     pub(crate) host: Host,
-    pub(crate) signals: Signals,
+    pub(crate) standing: Standing,
     pub(crate) poller: Poller,
     pub(crate) supervisor: Link,
     /// Where processes of the gateway come in.
@@ -55,6 +55,15 @@ pub(crate) struct Broadcast {
     course: Course,
 }
 
+/// What broadcast is in its process.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// All that there is.
+    Own { signals: Signals },
+    /// A part: the process is master and worker too, and has no standby.
+    Beside { stop: StopEvent },
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
     On,
@@ -64,23 +73,26 @@ enum Course {
 
 impl Broadcast {
     /// A broadcast that knows nobody yet.
-    pub(crate) fn new(host: Host, signals: Signals, channel: Channel) -> anyhow::Result<Self> {
+    pub(crate) fn new(host: Host, standing: Standing, supervisor: Link) -> anyhow::Result<Self> {
         // Before anybody can come in.
         let sessions = Sessions::open(&host)?;
         let path = host.run.join("broadcast.sock");
         let door = ChannelListener::bind(&path)
             .with_context(|| format!("cannot listen at {}", path.display()))?;
-        let supervisor = Link::connected(&host.run.join("supervisor.sock"), channel);
         let callers = Callers::open(&host)?;
+        let fanout = match standing {
+            Standing::Own { .. } => Fanout::default(),
+            Standing::Beside { .. } => Fanout::without_standby(),
+        };
         let mut broadcast = Self {
             host,
-            signals,
+            standing,
             poller: Poller::new(EVENTS).context("cannot make a poller")?,
             supervisor,
             door,
             peers: Peers::default(),
             callers,
-            fanout: Fanout::default(),
+            fanout,
             sessions,
             wanting: None,
             next: None,
@@ -89,7 +101,10 @@ impl Broadcast {
             alive_at: now(),
             course: Course::On,
         };
-        broadcast.watch(&broadcast.signals, Token::Signals)?;
+        match &broadcast.standing {
+            Standing::Own { signals } => broadcast.watch(signals, Token::Signals)?,
+            Standing::Beside { stop } => broadcast.watch(stop, Token::Signals)?,
+        }
         broadcast.watch(&broadcast.door, Token::PeerDoor)?;
         broadcast.watch_doors()?;
         broadcast.watch_sessions()?;
@@ -108,6 +123,7 @@ impl Broadcast {
             self.tick_sessions(now)?;
             self.expire_peers(now)?;
             self.expire_callers(now);
+            self.open_missing_door(now)?;
             self.work_for_all()?;
             let limit = self.wait_limit(now);
             let count = self.poller.wait(Some(limit)).context("cannot wait for events")?;
@@ -131,7 +147,13 @@ impl Broadcast {
     fn handle(&mut self, token: Token) -> anyhow::Result<()> {
         match token {
             Token::Signals => {
-                if self.signals.next().context("cannot read a signal")?.is_some() {
+                let is_asked = match &self.standing {
+                    Standing::Own { signals } => {
+                        signals.next().context("cannot read a signal")?.is_some()
+                    }
+                    Standing::Beside { stop } => stop.take().context("cannot read an event")?,
+                };
+                if is_asked {
                     self.course = Course::End;
                 }
                 Ok(())
@@ -230,6 +252,7 @@ impl Broadcast {
             self.supervisor.search_at(),
             self.fanout.wake_at(),
             self.sessions_due(now),
+            self.callers.opens_at(),
         ];
         let tick = self.host.pair.hang_timeout;
         let next = due.into_iter().flatten().min();

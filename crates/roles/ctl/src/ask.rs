@@ -75,6 +75,29 @@ pub(crate) fn ask(run: &Path, command: &Command, limit: Duration) -> Result<Repl
     }
 }
 
+/// The way to whoever listens at a socket of the run directory. One that is away is waited for.
+pub(crate) fn find(run: &Path, socket: &str, limit: Duration) -> Result<Channel, AskError> {
+    let deadline = now() + limit;
+    let watch = watch(run)?;
+    loop {
+        let run = run.to_path_buf();
+        let source = match Channel::connect(&run.join(socket)) {
+            Ok(channel) => return Ok(channel),
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(AskError::NotAllowed { run, source });
+            }
+            Err(source) => source,
+        };
+        let left = deadline.since(now());
+        if left.is_zero() {
+            return Err(AskError::NotRunning { run, source });
+        }
+        wait(&watch, PollFlags::IN, left.min(ATTEMPT_INTERVAL))
+            .and_then(|_| forget_events(&watch))
+            .map_err(|source| AskError::Watch { run, source })?;
+    }
+}
+
 fn attempt(run: &Path, command: &Command, deadline: Timestamp) -> Result<Attempt, AskError> {
     let channel = match Channel::connect(&run.join("admin.sock")) {
         Ok(channel) => channel,

@@ -1,8 +1,8 @@
 //! What an operator asks: is this configuration right ([`check`]), what does the gateway do
 //! ([`status`]), to serve another configuration ([`apply`]) or an earlier one again
 //! ([`rollback`], [`generations`]), orders to every process ([`swap`] and its neighbours),
-//! who is logged in ([`session`]),
-//! or another program for all of them ([`upgrade`]).
+//! who is logged in ([`session`]), another program for all of them ([`upgrade`]), or to be a pair or
+//! one process ([`ha`]).
 //!
 //! # Not here
 //!
@@ -16,10 +16,13 @@ mod apply;
 mod ask;
 mod check;
 mod generations;
+mod ha;
+mod host_file;
 mod order;
 mod place;
 mod session;
 mod status;
+mod steps;
 mod table;
 mod text;
 mod upgrade;
@@ -29,6 +32,7 @@ pub use api::Admin;
 pub use apply::{ApplyOptions, RollbackOptions, apply, rollback};
 pub use check::{CheckOptions, check};
 pub use generations::{GenerationsOptions, generations};
+pub use ha::{HaCommand, HaOptions, ha};
 pub use order::{OrderOptions, esp_status, policy_refresh, purge, swap};
 pub use session::{SessionCommand, session};
 pub use status::{StatusOptions, status};

@@ -54,7 +54,9 @@ pub(crate) fn render(status: &Status, now_unix: u64) -> String {
 }
 
 fn summary(status: &Status) -> String {
+    let is_one_process = status.processes.iter().any(does_everything);
     let serves = match status.active {
+        Some(_) if is_one_process => "one process serves".to_owned(),
         Some(slot) => format!("worker {slot} serves"),
         None => "NO WORKER SERVES".to_owned(),
     };
@@ -65,10 +67,15 @@ fn summary(status: &Status) -> String {
     format!("generation {}, {serves}, {failovers}\n\n", status.generation)
 }
 
+/// A master serves where there is no pair.
+fn does_everything(status: &ProcessStatus) -> bool {
+    status.process == Process::Master && status.state == State::Active
+}
+
 fn row(status: &ProcessStatus, now_unix: u64) -> [String; COLUMNS] {
     let is_there = status.state != State::Down;
     let if_there = |text: String| if is_there { text } else { NOTHING.to_owned() };
-    let serves = matches!(status.process, Process::Worker(_));
+    let serves = matches!(status.process, Process::Worker(_)) || does_everything(status);
     // Only workers serve. Should another ever count something, it is not hidden.
     let count = |number: u64| {
         if_there(if serves || number > 0 { number.to_string() } else { NOTHING.to_owned() })
@@ -225,6 +232,26 @@ mod tests {
         master      running   102  0s         0            -         -        -  3.0 MiB   -  0.04s
         worker one  down        -   -         7            -         -        -        -   -      -
         worker two  starting  105  0s         0            0         0        0  3.0 MiB   -  0.04s
+        ");
+    }
+
+    #[test]
+    fn a_gateway_that_is_one_process() {
+        let status = Status {
+            generation: Generation::FIRST,
+            active: Some(Slot::One),
+            failovers: 0,
+            processes: vec![
+                process(Process::Supervisor, State::Running, 101),
+                ProcessStatus { adopted: 7, ..process(Process::Master, State::Active, 102) },
+            ],
+        };
+        assert_snapshot!(render(&status, NOW), @r"
+        generation 1, one process serves, 0 failovers
+
+        PROCESS     ROLE     PID  UP  RESTARTS  CONNECTIONS  REQUESTS  ADOPTED   MEMORY  OF    CPU
+        supervisor  running  101  0s         0            -         -        -  3.0 MiB   -  0.04s
+        master      active   102  0s         0            0         0        7  3.0 MiB   -  0.04s
         ");
     }
 

@@ -8,14 +8,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use mainstay_message::{MessageError, receive, send_within};
-use mainstay_os::{Channel, ChannelError, now};
+use mainstay_message::send_within;
+use mainstay_os::Channel;
 use mainstay_wire::control::ToSupervisor;
-use mainstay_wire::upgrade::ToOperator;
-use rustix::event::PollFlags;
 
-use crate::ask::wait;
 use crate::place::Place;
+use crate::steps::{self, Told};
 
 /// How long the supervisor may take to hear the question.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
@@ -45,34 +43,16 @@ pub fn upgrade(options: &UpgradeOptions) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("no supervisor listens in {}", run.display()))?;
     send_within(&channel, &ToSupervisor::Upgrade, &[program.as_fd()], SEND_LIMIT)
         .context("cannot ask the supervisor")?;
-    let patience = Duration::from_secs(options.patience);
-    let mut output = io::stdout().lock();
-    let mut deadline = now() + patience;
-    loop {
-        match receive::<ToOperator>(&channel) {
-            Ok(Some((ToOperator::Step { sentence }, _))) => {
-                writeln!(output, "{sentence}").context("cannot write to standard output")?;
-                deadline = now() + patience;
-            }
-            Ok(Some((ToOperator::Done { version }, _))) => {
-                writeln!(output, "every process runs mainstay {version}")
-                    .context("cannot write to standard output")?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            Ok(Some((ToOperator::Failed { reason }, _))) => bail!("not upgraded: {reason}"),
-            Ok(None) => {
-                let left = deadline.since(now());
-                if left.is_zero() {
-                    bail!(
-                        "no step within {patience:?}; the log of the supervisor tells how far it is"
-                    );
-                }
-                wait(&channel, PollFlags::IN, left).context("cannot wait for the supervisor")?;
-            }
-            Err(MessageError::Channel { source: ChannelError::Closed }) => {
-                bail!("the supervisor ended in the middle of it; ask again when it is back");
-            }
-            Err(error) => return Err(error).context("cannot understand the supervisor"),
+    let told = steps::follow(&channel, Duration::from_secs(options.patience))?;
+    match told {
+        Told::Done { version } => {
+            writeln!(io::stdout(), "every process runs mainstay {version}")
+                .context("cannot write to standard output")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Told::Failed { reason } => bail!("not upgraded: {reason}"),
+        Told::Nothing => {
+            bail!("the supervisor ended in the middle of it; ask again when it is back")
         }
     }
 }

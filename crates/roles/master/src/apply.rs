@@ -26,6 +26,7 @@ use mainstay_wire::event;
 use tracing::{debug, error, info, warn};
 
 use crate::listeners::{Changes, Era};
+use crate::one_process::Shown;
 use crate::proposal::Accepted;
 use crate::settings::Planned;
 use crate::turn::Master;
@@ -52,6 +53,7 @@ pub(crate) struct Applying {
     /// Why it comes to nothing, as soon as somebody has said so.
     reason: Option<String>,
     reached: Reached,
+    shown: Shown,
 }
 
 /// Whether clients were served by it.
@@ -86,7 +88,7 @@ impl Applying {
         let after = now().since(self.begun).as_millis();
         let progress = Progress {
             generation: self.apply.generation(),
-            step: step_of(self.apply.part()),
+            step: self.shown.as_shown(step_of(self.apply.part())),
             after_ms: u64::try_from(after).unwrap_or(u64::MAX),
         };
         self.asker.tell(&Reply::Progress(progress));
@@ -129,6 +131,7 @@ impl Master {
             watch: None,
             reason: None,
             reached: Reached::Nobody,
+            shown: self.standing.shown(),
         };
         applying.tell_progress();
         self.applying = Some(applying);
@@ -154,7 +157,12 @@ impl Master {
         match (&mut self.applying, first) {
             (Some(applying), Some(first)) if applying.apply.generation() == generation => {
                 applying.question = Some(number);
-                self.step_apply(ApplyEvent::Turn { first })
+                match self.lease.as_ref().and_then(Lease::holder) {
+                    Some(holder) if holder == first => {
+                        self.step_apply(ApplyEvent::TurnInPlace { first })
+                    }
+                    Some(_) | None => self.step_apply(ApplyEvent::Turn { first }),
+                }
             }
             (Some(_) | None, _) => {
                 let reason = format!("it does not put generation {generation} into service");
@@ -355,9 +363,11 @@ const fn has_something_to_do(hooks: &Hooks, step: Step, opens: bool) -> bool {
         Step::Finish => hooks.post_apply.is_some(),
         Step::Prepare
         | Step::Prove
+        | Step::Load
         | Step::Swap
         | Step::Watch
         | Step::Follow
+        | Step::Keep
         | Step::GoBack
         | Step::Unwind => true,
     }

@@ -145,6 +145,9 @@ impl Master {
         let Some(worker) = self.workers.get_mut(slot) else { return Ok(()) };
         worker.speak(&self.poller, spoken)?;
         info!(%slot, pid, ?serving, "worker arrived");
+        if self.standing.slot() == Some(slot) {
+            self.stop_own_worker(now)?;
+        }
         self.step(Event::Arrived { slot, serving })
     }
 
@@ -179,6 +182,10 @@ impl Master {
                 self.swap_if_ready()?;
                 self.activate_awaited()
             }
+            ToMaster::Told { unix_ms, event } => {
+                self.pass_on(slot, *unix_ms, event);
+                Ok(())
+            }
             ToMaster::Outgrown => {
                 if let Some(spoken) = &mut worker.spoken {
                     spoken.room = Room::Outgrown;
@@ -195,7 +202,8 @@ impl Master {
                 let serves = self.lease.as_ref().and_then(Lease::holder) == Some(slot);
                 worker.announce(if serves { Announced::Leaving } else { Announced::Nothing });
                 info!(%slot, pid, "worker asks to be replaced");
-                self.step(Event::Leaving(slot))
+                self.step(Event::Leaving(slot))?;
+                self.let_go_alone(slot)
             }
             ToMaster::Adopted(adopted) => {
                 self.report_adoption(slot, *adopted);

@@ -57,7 +57,8 @@ impl Dispatch {
 impl Master {
     /// From which listeners to accept now.
     pub(crate) fn accepting(&self, now: Timestamp) -> Accepting {
-        if self.phase != Phase::Serving || self.dispatch.resumes_at(now).is_some() {
+        let is_part = self.standing.slot().is_some();
+        if is_part || self.phase != Phase::Serving || self.dispatch.resumes_at(now).is_some() {
             return Accepting::Nothing;
         }
         match self.route() {

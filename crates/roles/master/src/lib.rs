@@ -29,6 +29,7 @@ mod kept;
 mod listeners;
 mod metrics;
 mod metrics_text;
+mod one_process;
 mod opening;
 mod perform;
 mod proposal;
@@ -44,6 +45,8 @@ mod turn;
 mod watch;
 mod workers;
 
+pub use one_process::{Beside, run_beside};
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -52,6 +55,7 @@ use mainstay_os::{
 };
 use tracing::info;
 
+use crate::one_process::Standing;
 use crate::turn::Master;
 
 /// What the master is told on its command line.
@@ -84,5 +88,5 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let channel = control_socket().context("cannot use the control socket")?;
     info!(pid = std::process::id(), keeper_pid = kept.keeper_pid(), "started");
-    Master::new(settings, signals, kept, channel)?.run()
+    Master::new(settings, Standing::Own { signals, kept }, channel)?.run()
 }

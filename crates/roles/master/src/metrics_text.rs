@@ -223,7 +223,13 @@ fn processes(page: &mut Page, status: &Status) {
     }
     page.begin("mainstay_active", Kind::Gauge, "Whether the worker in this slot serves.");
     for process in &status.processes {
-        if let Process::Worker(slot) = process.process {
+        // The one process that does everything is in a slot of its own.
+        let slot = match (process.process, process.state, status.active) {
+            (Process::Worker(slot), _, _) => Some(slot),
+            (Process::Master, State::Active, slot) => slot,
+            _ => None,
+        };
+        if let Some(slot) = slot {
             let active = u64::from(process.state == State::Active);
             page.sample("mainstay_active", &format!("slot=\"{slot}\""), active);
         }
@@ -422,6 +428,15 @@ mod tests {
             session_figures: Figures { number: 34, ..Figures::default() },
             workers: vec![Metered { slot: Slot::Two, counts: vec![(Counter::Responses2xx, 9)] }],
         }
+    }
+
+    #[test]
+    fn one_process_is_active_in_its_slot() {
+        let mut snapshot = snapshot();
+        snapshot.status.processes.retain(|process| process.state == State::Active);
+        snapshot.status.processes[0].process = Process::Master;
+        let text = render(&snapshot);
+        assert!(text.contains("\nmainstay_active{gateway=\"edge-1\",slot=\"two\"} 1\n"), "{text}");
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Master {
     /// Every process, and who serves.
     pub(crate) fn status(&self) -> Status {
         let processes = [Process::Supervisor].into_iter().chain(Process::SUPERVISED);
+        let processes = processes.filter(|&process| self.is_part_of_gateway(process));
         Status {
             generation: self.generation,
             active: self.active(),
@@ -84,8 +85,12 @@ impl Master {
                 self.assemble(process, running, pid, None)
             }
             Process::Master => {
-                let keeper = Some(self.kept.keeper_pid());
-                self.assemble(process, running, std::process::id(), keeper)
+                let keeper = Some(self.standing.keeper_pid());
+                let status = self.assemble(process, running, std::process::id(), keeper);
+                match self.standing.slot() {
+                    Some(slot) => self.with_worker(slot, status),
+                    None => status,
+                }
             }
             Process::Worker(slot) => {
                 let worker = self.workers.get(slot);
@@ -95,16 +100,20 @@ impl Master {
                 let spoken = worker.and_then(|worker| worker.spoken.as_ref());
                 let status =
                     self.assemble(process, running, pid, spoken.map(|spoken| spoken.keeper_pid));
-                let totals = spoken.map_or_else(Totals::default, |spoken| spoken.ledger.totals());
-                ProcessStatus {
-                    state: self.worker_state(slot, &status),
-                    connections: totals.connections,
-                    requests: totals.requests,
-                    adopted: totals.adopted,
-                    ..status
-                }
+                self.with_worker(slot, status)
             }
         }
+    }
+
+    /// The status of a process with what is known of the worker in it.
+    fn with_worker(&self, slot: Slot, mut status: ProcessStatus) -> ProcessStatus {
+        let spoken = self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
+        let totals = spoken.map_or_else(Totals::default, |spoken| spoken.ledger.totals());
+        status.state = self.worker_state(slot, &status);
+        status.connections = totals.connections;
+        status.requests = totals.requests;
+        status.adopted = totals.adopted;
+        status
     }
 
     fn worker_state(&self, slot: Slot, status: &ProcessStatus) -> State {
@@ -124,6 +133,7 @@ impl Master {
     fn memory_max(&self, process: Process) -> Option<u64> {
         let host = &self.settings.host;
         let share = match process {
+            Process::Master if self.standing.slot().is_some() => host.one_process().memory,
             Process::Master => host.master.memory,
             Process::Worker(slot) => host.workers.get(slot.index())?.memory,
             Process::Supervisor | Process::Broadcast => return None,

@@ -37,6 +37,16 @@ pub(crate) struct SupervisorLink {
     told: Option<(Option<Slot>, bool)>,
     /// What it has not written down yet.
     news: News,
+    stand_in: StandIn,
+}
+
+/// A worker that stands in for the one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StandIn {
+    Unneeded,
+    Wanted,
+    /// This supervisor knows.
+    AskedFor,
 }
 
 #[derive(Debug)]
@@ -61,12 +71,18 @@ impl SupervisorLink {
             alive_at: now,
             told: None,
             news: News::default(),
+            stand_in: StandIn::Unneeded,
         }
     }
 
     /// Has the supervisor hear of something; one that is away, as soon as it is back.
     pub(crate) fn note(&mut self, event: Event) {
-        self.news.note(unix_millis(), event);
+        self.note_at(unix_millis(), event);
+    }
+
+    /// The same of something that happened at this time.
+    pub(crate) fn note_at(&mut self, unix_ms: u64, event: Event) {
+        self.news.note(unix_ms, event);
     }
 
     /// The supervisor has written down what it was told, up to this number.
@@ -81,6 +97,11 @@ impl SupervisorLink {
         {
             debug!(error = %Chain(&error), "cannot tell the supervisor what happened");
         }
+    }
+
+    /// Has the supervisor start a worker beside this process.
+    pub(crate) const fn want_stand_in(&mut self) {
+        self.stand_in = StandIn::Wanted;
     }
 
     /// Watches the channel and says Hello on it.
@@ -103,6 +124,9 @@ impl SupervisorLink {
         };
         self.told = None;
         self.news.begin_again();
+        if self.stand_in == StandIn::AskedFor {
+            self.stand_in = StandIn::Wanted;
+        }
         if let Err(error) = send(channel, &hello, &sockets) {
             debug!(error = %Chain(&error), "cannot say hello to the supervisor");
             self.lose(poller, now)?;
@@ -113,6 +137,12 @@ impl SupervisorLink {
     /// Says who serves, and whether the gateway is whole, if that has changed.
     pub(crate) fn tell_pair(&mut self, active: Option<Slot>, is_whole: bool) {
         let State::Connected(channel) = &self.state else { return };
+        if self.stand_in == StandIn::Wanted {
+            match send(channel, &ToSupervisor::StandIn, &[]) {
+                Ok(()) => self.stand_in = StandIn::AskedFor,
+                Err(error) => debug!(error = %Chain(&error), "cannot ask for a stand-in"),
+            }
+        }
         if self.told == Some((active, is_whole)) {
             return;
         }

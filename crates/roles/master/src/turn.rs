@@ -12,10 +12,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mainstay_ledger::Kept;
 use mainstay_message::Link;
 use mainstay_model::{Generation, Slot, Timestamp};
-use mainstay_os::{Channel, ChannelListener, Interest, Poller, Signals, now};
+use mainstay_os::{Channel, ChannelListener, Interest, Poller, now};
 use mainstay_pair::{Answers, ApplyEvent, Event, Health, Lease};
 use mainstay_wire::control::{Running, ToProcess};
 use mainstay_wire::event;
@@ -28,6 +27,7 @@ use crate::dispatch::Dispatch;
 use crate::hooks::RunningHook;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
+use crate::one_process::Standing;
 use crate::proposal::Proposal;
 use crate::refuse::Refusing;
 use crate::server::Server;
@@ -48,8 +48,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Master {
     pub(crate) settings: Settings,
-    pub(crate) signals: Signals,
-    pub(crate) kept: Kept,
+    pub(crate) standing: Standing,
     pub(crate) poller: Poller,
     pub(crate) link: SupervisorLink,
     pub(crate) broadcast: Link,
@@ -114,8 +113,7 @@ impl Master {
     /// A master that knows nothing yet.
     pub(crate) fn new(
         settings: Settings,
-        signals: Signals,
-        kept: Kept,
+        standing: Standing,
         channel: Channel,
     ) -> anyhow::Result<Self> {
         let now = now();
@@ -130,8 +128,7 @@ impl Master {
         let link = SupervisorLink::new(path, channel, settings.host.pair.hang_timeout / 4, now);
         let mut master = Self {
             settings,
-            signals,
-            kept,
+            standing,
             poller,
             link,
             broadcast,
@@ -158,12 +155,8 @@ impl Master {
             phase: Phase::Serving,
             looked: now,
         };
-        master.watch(&master.signals, Token::Signals)?;
         master.watch(&master.sessions, Token::Sessions)?;
-        master
-            .kept
-            .watch(&master.poller, Token::Keeper.number())
-            .context("cannot watch the keeper")?;
+        master.standing.watch(&master.poller)?;
         if let Some(metrics) = &master.metrics {
             master.watch(metrics, Token::Metrics)?;
         }
@@ -197,7 +190,7 @@ impl Master {
             let accepting = self.accepting(now);
             self.listeners.watch(&self.poller, accepting)?;
             if self.has_ended(now) {
-                self.kept.close();
+                self.standing.close();
                 info!("ended");
                 return Ok(());
             }
@@ -221,13 +214,13 @@ impl Master {
     fn handle(&mut self, token: Token) -> anyhow::Result<()> {
         match token {
             Token::Signals => {
-                while self.signals.next().context("cannot read a signal")?.is_some() {
+                if self.standing.is_asked_to_end()? {
                     self.leave("asked to end");
                 }
                 Ok(())
             }
             Token::Keeper => {
-                self.kept.unwatch(&self.poller).context("cannot stop watching the keeper")?;
+                self.standing.forget_keeper(&self.poller)?;
                 self.leave("keeper ended");
                 Ok(())
             }
@@ -301,6 +294,7 @@ impl Master {
         info!(limit_ms = limit.as_millis(), "stopping");
         self.phase = Phase::Stopping { until: now + limit };
         self.step(Event::Stopping)?;
+        self.stop_own_worker(now)?;
         self.listeners.close_own();
         self.refuse_held(now);
         Ok(())
@@ -327,6 +321,9 @@ impl Master {
     /// the other one is not; a new process then stands by in its place.
     fn replace_outgrown(&mut self) -> anyhow::Result<()> {
         let Some(active) = self.active() else { return Ok(()) };
+        if self.standing.slot() == Some(active) {
+            return self.replace_own_if_outgrown(active);
+        }
         let spoken = |slot| self.workers.get(slot).and_then(|worker| worker.spoken.as_ref());
         let (Some(one), Some(other)) = (spoken(active), spoken(active.other())) else {
             return Ok(());
@@ -342,12 +339,12 @@ impl Master {
         self.step(Event::SwapRequested)
     }
 
-    /// Whether both workers are ready, and nothing is being changed.
-    fn is_whole(&self) -> bool {
+    /// Whether every worker is ready, and nothing is being changed.
+    pub(crate) fn is_whole(&self) -> bool {
         let is_changing =
             self.applying.is_some() || self.proposal.is_some() || self.swapping.is_some();
         let is_changing = is_changing || self.hook.is_some();
-        !is_changing && Slot::ALL.iter().all(|&slot| self.health(slot) == Health::Ready)
+        !is_changing && self.are_workers_ready()
     }
 
     /// What is known of the worker in `slot`.

@@ -2,7 +2,7 @@
 
 use mainstay_ledger::Counter;
 use mainstay_model::Slot;
-use mainstay_pair::{Answers, ApplyEvent, ApplyPart, Judgement, Watch};
+use mainstay_pair::{Answers, ApplyEvent, ApplyFormer, ApplyPart, Judgement, Watch};
 use tracing::{info, warn};
 
 use crate::apply::Applying;
@@ -12,7 +12,11 @@ impl Master {
     pub(crate) fn begin_watch(&mut self) {
         let Some(applying) = &self.applying else { return };
         let ApplyPart::Watching { first } = applying.apply.part() else { return };
-        let before = self.answers(first.other()).since(self.answered_before);
+        let served_before = match applying.apply.former() {
+            ApplyFormer::Other => first.other(),
+            ApplyFormer::Nobody => first,
+        };
+        let before = self.answers(served_before).since(self.answered_before);
         let limits = applying.limits;
         info!(slot = %first, "watching what serves now");
         let watch = Watch::begin(limits, before, self.answers(first));

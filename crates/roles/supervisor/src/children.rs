@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mainstay_model::{Process, Slot, Timestamp};
 use mainstay_os::{Channel, Pidfd, now, spawn, unix_seconds};
-use mainstay_supervise::{Backoff, Delay, Restart};
+use mainstay_supervise::{Backoff, Course, Delay, Restart, Zero};
 use mainstay_wire::control::Running;
 
 /// How long a process that was just started may take to say Hello.
@@ -48,6 +48,9 @@ pub(crate) struct Life {
     /// None while an orphan has not found us.
     pub(crate) channel: Option<Channel>,
     pub(crate) word: Word,
+    pub(crate) asked: Asked,
+    /// Of the one process: whether it waits for a worker that takes over.
+    pub(crate) course: Course,
     since: Timestamp,
     since_unix: u64,
 }
@@ -59,6 +62,13 @@ pub(crate) enum Origin {
     Ours,
     /// An earlier supervisor started it.
     Orphan,
+}
+
+/// Whether a process was asked to end because its place is another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    No,
+    Yes,
 }
 
 /// What a process has said.
@@ -101,9 +111,14 @@ impl Child {
         }
     }
 
-    /// Starts it; returns its number.
-    pub(crate) fn start(&mut self, host_file: &Path, directory: &Path) -> io::Result<u32> {
-        let (pid, pidfd, channel) = spawn(&arguments(self.process, host_file), directory)?;
+    /// Starts it; returns its number. At index 0 it is started as `zero`.
+    pub(crate) fn start(
+        &mut self,
+        zero: Zero,
+        host_file: &Path,
+        directory: &Path,
+    ) -> io::Result<u32> {
+        let (pid, pidfd, channel) = spawn(&arguments(self.process, zero, host_file), directory)?;
         let since = now();
         self.state = State::Alive(Life {
             pid,
@@ -111,6 +126,8 @@ impl Child {
             origin: Origin::Ours,
             channel: Some(channel),
             word: Word::Awaited { until: since + HELLO_LIMIT },
+            asked: Asked::No,
+            course: Course::Stays,
             since,
             since_unix: unix_seconds(),
         });
@@ -127,6 +144,8 @@ impl Child {
             origin: Origin::Orphan,
             channel: None,
             word,
+            asked: Asked::No,
+            course: Course::Stays,
             since: Timestamp::from_micros(
                 now.micros().saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
             ),
@@ -162,13 +181,17 @@ impl Child {
     }
 }
 
-fn arguments(process: Process, host_file: &Path) -> Vec<OsString> {
+fn arguments(process: Process, zero: Zero, host_file: &Path) -> Vec<OsString> {
+    let slot_of =
+        |role: &str, slot: Slot| vec![role.into(), "--slot".into(), slot.to_string().into()];
     let mut arguments: Vec<OsString> = match process {
         Process::Supervisor => vec!["run".into()],
-        Process::Master => vec!["master".into()],
+        Process::Master => match zero {
+            Zero::Master => vec!["master".into()],
+            Zero::Gateway(slot) => slot_of("gateway", slot),
+        },
         Process::Broadcast => vec!["broadcast".into()],
-        Process::Worker(Slot::One) => vec!["worker".into(), "--slot".into(), "one".into()],
-        Process::Worker(Slot::Two) => vec!["worker".into(), "--slot".into(), "two".into()],
+        Process::Worker(slot) => slot_of("worker", slot),
     };
     arguments.extend(["--host".into(), host_file.into()]);
     arguments
@@ -189,14 +212,16 @@ mod tests {
 
     #[test]
     fn every_process_is_started_with_the_same_file() {
-        let line = |process| {
-            arguments(process, Path::new("/etc/host.toml"))
+        let line = |process, zero| {
+            arguments(process, zero, Path::new("/etc/host.toml"))
                 .join(" ".as_ref())
                 .into_string()
                 .unwrap()
         };
-        assert_eq!(line(Process::Master), "master --host /etc/host.toml");
-        assert_eq!(line(Process::Worker(Slot::Two)), "worker --slot two --host /etc/host.toml");
+        assert_eq!(line(Process::Master, Zero::Master), "master --host /etc/host.toml");
+        let (two, gateway) = (Process::Worker(Slot::Two), Zero::Gateway(Slot::One));
+        assert_eq!(line(two, Zero::Master), "worker --slot two --host /etc/host.toml");
+        assert_eq!(line(Process::Master, gateway), "gateway --slot one --host /etc/host.toml");
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Directory {
         fs::rename(&making, &path)
     }
 
+    /// `process` is no part of the gateway any more: its end is nobody's news.
+    pub(crate) fn forget(&self, process: Process) -> io::Result<()> {
+        remove_if_there(&pid_file(&self.run, process))
+    }
+
     /// The number under which `process` still runs, if it does.
     pub(crate) fn running(&self, process: Process) -> Option<u32> {
         running(&self.run, process)
@@ -103,6 +108,7 @@ impl Directory {
             "master.sock",
             "broadcast.sock",
             "admin.sock",
+            "api.sock",
             "session.sock",
             "command.sock",
         ];

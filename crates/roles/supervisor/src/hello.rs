@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use mainstay_message::{MessageError, receive, send};
 use mainstay_model::{Chain, Process, Timestamp};
 use mainstay_os::{ChannelError, now};
+use mainstay_supervise::Course;
 use mainstay_wire::control::{ToProcess, ToSupervisor};
 use mainstay_wire::frame::WIRE_VERSION;
 use tracing::{debug, info, warn};
@@ -85,8 +86,14 @@ impl Supervisor {
             ToSupervisor::Pair { active, is_whole } => {
                 self.pair = PairWord { active, is_whole };
             }
-            ToSupervisor::Upgrade => {
-                warn!(%process, "process asks for an upgrade, which is an operator's to ask for");
+            ToSupervisor::StandIn => {
+                info!(%process, "process waits for a worker that stands in for it");
+                if let Some(life) = self.child_mut(place(process)).and_then(Child::life_mut) {
+                    life.course = Course::Goes;
+                }
+            }
+            ToSupervisor::Upgrade | ToSupervisor::Arrange => {
+                warn!(%process, "process asks for what is an operator's to ask for");
             }
         }
     }

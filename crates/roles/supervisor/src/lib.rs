@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrangement;
 mod children;
 mod compatibility;
 mod directory;

@@ -7,7 +7,7 @@ use mainstay_supervise::{Verdict, tree};
 use mainstay_wire::event::Event;
 use tracing::{error, info, warn};
 
-use crate::children::{Child, Life, Origin, State, Word};
+use crate::children::{Asked, Child, Life, Origin, State, Word};
 use crate::ending::{Ending, Left, reap};
 use crate::token::{Token, place};
 use crate::turn::{Phase, Supervisor};
@@ -33,9 +33,11 @@ impl Supervisor {
                 }
             };
             // A descriptor that is closed is not watched any more: nobody shares our table.
-            let (process, pid) = (child.process, life.pid);
+            let (process, pid, asked) = (child.process, life.pid, life.asked);
             let delay = match ending {
                 Ending::Exited(0) => child.left(now),
+                // It was told to, and how exactly it ended only its parent heard.
+                Ending::Unknown if asked == Asked::Yes => child.left(now),
                 Ending::Exited(_) | Ending::Killed { .. } | Ending::Unknown => child.ended(now),
             };
             if ending != Ending::Exited(0) {
@@ -48,6 +50,9 @@ impl Supervisor {
             }
             let wait_ms = delay.wait.as_millis();
             match (ending, delay.verdict) {
+                (Ending::Exited(0) | Ending::Unknown, _) if asked == Asked::Yes => {
+                    info!(%process, pid, "process handed its work over");
+                }
                 (Ending::Exited(0), _) => {
                     info!(%process, pid, "process made way, another is started");
                 }
@@ -80,17 +85,22 @@ impl Supervisor {
             let place = place(process);
             let file = self.settings.file.clone();
             let state = self.settings.host.state.clone();
+            let zero = self.zero;
             let Some(child) = self.child_mut(place) else { continue };
             if !matches!(child.state, State::Due(at) if at <= now) {
                 continue;
             }
-            match child.start(&file, &state) {
+            match child.start(zero, &file, &state) {
                 Ok(pid) => {
                     info!(%process, pid, "process started");
                     self.directory
                         .note(process, pid)
                         .with_context(|| format!("cannot write the file of {process}"))?;
                     self.watch_child(place)?;
+                    if matches!(process, Process::Worker(_)) {
+                        // The master says anew that all is well, when this one is ready too.
+                        self.pair.is_whole = false;
+                    }
                 }
                 Err(error) => {
                     let delay = child.ended(now);

@@ -14,6 +14,7 @@ use mainstay_os::{BindError, Channel, Pidfd};
 use mainstay_wire::control::ToSupervisor;
 use tracing::{info, warn};
 
+use crate::arrangement::zero_of;
 use crate::children::{Child, Origin, State, Word};
 use crate::hello::Hello;
 use crate::token::{Token, place};
@@ -81,6 +82,9 @@ impl Supervisor {
                 continue;
             }
             info!(%process, pid, "process found running");
+            if process == Process::Master {
+                self.zero = zero_of(pid);
+            }
             let Some(child) = self.child_mut(place(process)) else { continue };
             child.adopt(pid, pidfd, Word::Awaited { until: now + HELLO_LIMIT });
             self.watch_child(place(process))?;
@@ -182,6 +186,10 @@ impl Supervisor {
             Some((ToSupervisor::Upgrade, program)) => {
                 return self.asked_to_upgrade(guest.channel, program);
             }
+            Some((ToSupervisor::Arrange, _)) => {
+                self.asked_to_arrange(guest.channel);
+                return Ok(());
+            }
             Some((ToSupervisor::Alerts, _)) => {
                 self.answer_alerts(&guest.channel);
                 return Ok(());
@@ -191,7 +199,8 @@ impl Supervisor {
                 | ToSupervisor::Pair { .. }
                 | ToSupervisor::Event { .. }
                 | ToSupervisor::Listen { .. }
-                | ToSupervisor::Settled { .. },
+                | ToSupervisor::Settled { .. }
+                | ToSupervisor::StandIn,
                 _,
             ))
             | None => return Ok(()),
@@ -223,6 +232,9 @@ impl Supervisor {
                 let Ok(pidfd) = Pidfd::open(pid) else { return Ok(()) };
                 info!(%process, pid, "process found running");
                 child.adopt(pid, pidfd, Word::Introduced);
+                if process == Process::Master {
+                    self.zero = zero_of(pid);
+                }
                 self.directory.note(process, pid).context("cannot write the file of a process")?;
                 self.watch_child(place(process))?;
             }

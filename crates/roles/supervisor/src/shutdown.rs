@@ -35,6 +35,7 @@ impl Supervisor {
         match self.phase {
             Phase::Gathering(_) | Phase::Running => {
                 self.give_up_upgrade();
+                self.give_up_change();
                 let limit = self.settings.host.pair.drain_timeout;
                 info!(limit_ms = limit.as_millis(), "stopping, open connections may finish");
                 self.telling.note(&Event::SystemStopped);

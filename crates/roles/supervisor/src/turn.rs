@@ -16,6 +16,7 @@ use mainstay_model::{Generation, Process, Timestamp};
 use mainstay_os::{ChannelListener, Interest, Poller, Signals, now};
 use mainstay_wire::control::Running;
 
+use crate::arrangement::{self, Change};
 use crate::children::{Child, State};
 use crate::directory::Directory;
 use crate::listeners::Listeners;
@@ -24,6 +25,7 @@ use crate::settings::{Current, Settings};
 use crate::telling::Telling;
 use crate::token::Token;
 use crate::upgrade::{PairWord, Upgrade};
+use mainstay_supervise::{Arrangement, Zero};
 
 /// How often it looks around when nothing happens: for what ended and is nobody's.
 const TICK: Duration = Duration::from_millis(500);
@@ -60,6 +62,11 @@ pub(crate) struct Supervisor {
     pub(crate) pair: PairWord,
     pub(crate) upgrade: Option<Upgrade>,
     pub(crate) telling: Telling,
+    /// What the gateway is to be.
+    pub(crate) target: Arrangement,
+    /// What the process at index 0 is, or is started as.
+    pub(crate) zero: Zero,
+    pub(crate) change: Option<Change>,
     since_unix: u64,
 }
 
@@ -114,6 +121,9 @@ impl Supervisor {
             pair: PairWord::default(),
             upgrade: None,
             telling: Telling::start(&settings.host)?,
+            target: arrangement::wanted(settings.host.ha),
+            zero: Zero::Master,
+            change: None,
             since_unix: mainstay_os::unix_seconds(),
             settings,
             directory,
@@ -133,6 +143,7 @@ impl Supervisor {
             let left = self.bury()?;
             let now = now();
             self.gather(now)?;
+            self.arrange(now);
             self.start_due(now)?;
             self.expire(now)?;
             self.go_on_with_upgrade(now);
@@ -213,7 +224,8 @@ impl Supervisor {
         };
         let guests = self.guests.iter().map(|guest| guest.until);
         let upgrade = self.upgrade.as_ref().map(Upgrade::until);
-        let next = children.chain(phase).chain(guests).chain(upgrade).min();
+        let change = self.change.as_ref().map(Change::until);
+        let next = children.chain(phase).chain(guests).chain(upgrade).chain(change).min();
         next.map_or(tick, |next| next.since(now).clamp(MOMENT, tick))
     }
 }

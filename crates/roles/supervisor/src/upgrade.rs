@@ -36,7 +36,7 @@ use mainstay_wire::event::Event;
 use mainstay_wire::upgrade::{Handover, ToOperator};
 use tracing::{info, warn};
 
-use crate::children::{Child, Life, Word};
+use crate::children::{Child, Life, State, Word};
 use crate::compatibility::understood;
 use crate::ending::Ending;
 use crate::token::{Token, place};
@@ -150,6 +150,9 @@ impl Supervisor {
                 Err(anyhow!("the gateway is being stopped"))
             }
             Some(_) if self.upgrade.is_some() => Err(anyhow!("another upgrade is under way")),
+            Some(_) if self.is_changing() => {
+                Err(anyhow!("the gateway is becoming {}", self.target))
+            }
             Some(program) => self.begin_check(File::from(program)),
         };
         match begun {
@@ -250,14 +253,17 @@ impl Supervisor {
         }
     }
 
-    /// Whether everyone is there, and both workers are ready.
-    fn is_whole(&self) -> bool {
-        let is_welcomed =
-            |child: &Child| matches!(child.life(), Some(Life { word: Word::Welcomed { .. }, .. }));
+    /// Whether everyone is there who is to be, and every worker is ready.
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_welcomed = |child: &Child| match &child.state {
+            State::Alive(life) => matches!(life.word, Word::Welcomed { .. }),
+            State::Due(_) => false,
+            State::Ended => true,
+        };
         self.phase == Phase::Running && self.children.iter().all(is_welcomed) && self.pair.is_whole
     }
 
-    fn life_of(&self, process: Process) -> Option<&Life> {
+    pub(crate) fn life_of(&self, process: Process) -> Option<&Life> {
         let index = usize::try_from(place(process)).ok()?;
         self.children.get(index).and_then(Child::life)
     }

@@ -22,7 +22,7 @@ use crate::lanes::Lanes;
 use crate::listeners::{self, Held};
 use crate::probes::Probing;
 use crate::sessions::Sessions;
-use crate::settings::Settings;
+use crate::settings::{Leases, Settings};
 
 /// How long a peer that takes nothing is waited for.
 pub(crate) const SEND_LIMIT: Duration = Duration::from_millis(200);
@@ -114,7 +114,7 @@ impl Control {
         signals: Signals,
         kept: Kept,
         lanes: Lanes,
-        supervisor: Channel,
+        supervisor: Option<Channel>,
     ) -> anyhow::Result<Self> {
         let poller = Poller::new(64).context("cannot wait for events")?;
         poller
@@ -125,7 +125,10 @@ impl Control {
         let adoptions = Adoptions::new(settings.keepers(), &poller)?;
         let run = &settings.host.run;
         let master = Link::searching(&run.join("master.sock"), now());
-        let supervisor = Link::connected(&run.join("supervisor.sock"), supervisor);
+        let supervisor = match supervisor {
+            Some(channel) => Link::connected(&run.join("supervisor.sock"), channel),
+            None => Link::absent(),
+        };
         let broadcast = Link::searching(&run.join("broadcast.sock"), now());
         let announce_at = now() + settings.host.sessions.await_timeout;
         let sessions = Sessions::new(&poller, announce_at)?;
@@ -242,8 +245,13 @@ impl Control {
     fn tell_of_suspect(&mut self, connection: ConnectionId, client: String) {
         let slot = self.rest.settings.slot;
         let event = Event::ConnectionSuspected { slot, connection, client };
-        self.rest.news.note(unix_millis(), event);
-        self.tell_news();
+        match self.rest.settings.leases {
+            Leases::AsConfigured => {
+                self.rest.news.note(unix_millis(), event);
+                self.tell_news();
+            }
+            Leases::All => self.tell_master(&ToMaster::Told { unix_ms: unix_millis(), event }),
+        }
     }
 
     /// Tells the supervisor what it was not told; one that cannot take it now hears it later.
@@ -344,7 +352,8 @@ impl Control {
                 ToWorker::Serve => self.serve()?,
                 ToWorker::Revoke => self.revoke()?,
                 ToWorker::HandOver => {
-                    if self.rest.course == Course::Standby {
+                    let is_alone = self.rest.settings.leases == Leases::All;
+                    if is_alone || self.rest.course == Course::Standby {
                         info!("handing over what is open");
                         return self.leave();
                     }

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use mainstay_model::Generation;
 use mainstay_os::{Endpoint, cookie, local_endpoint};
-use mainstay_proxy::{Command, Listening};
+use mainstay_proxy::{Command, Lease, Listening};
 use mainstay_wire::pair::{Listener, Standing, ToMaster};
 use tracing::info;
 
 use crate::control::{Control, Course, Ending, Leaving, Rest};
+use crate::settings::Leases;
 
 /// A listening socket, as this process holds it.
 #[derive(Debug)]
@@ -53,6 +54,10 @@ impl Rest {
         let known = held.filter_map(|held| {
             let endpoint = held.endpoint.clone()?;
             let (id, lease) = self.settings.proxy.place_of(&held.name, &endpoint)?;
+            let lease = match self.settings.leases {
+                Leases::AsConfigured => lease,
+                Leases::All => Lease::Ours,
+            };
             Some(Listening { id, socket: Arc::clone(&held.socket), endpoint, lease })
         });
         known.collect()

@@ -28,6 +28,15 @@ pub(crate) struct Settings {
     /// Connections that each lane has room for: as many as the configuration at the start allows,
     /// or the one before it, if that is more.
     pub(crate) capacity: usize,
+    pub(crate) leases: Leases,
+}
+
+/// From which listeners a worker that serves accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leases {
+    AsConfigured,
+    /// It is a part of the one process, whose master's part accepts nothing.
+    All,
 }
 
 /// An access log that is open, and where it is; `None` for no log.
@@ -151,7 +160,8 @@ pub(crate) fn read(options: &Options) -> anyhow::Result<Settings> {
     // Connections that were open when their number was lowered are still to be adopted.
     let before = former.map_or(0, |former| former.limits.connections);
     let capacity = gateway.limits.connections.max(before);
-    Ok(Settings { slot: options.slot, host, worker, gateway, generation, proxy, capacity })
+    let leases = Leases::AsConfigured;
+    Ok(Settings { slot: options.slot, host, worker, gateway, generation, proxy, capacity, leases })
 }
 
 fn parse<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>) -> anyhow::Result<T> {

@@ -21,6 +21,7 @@ use crate::children;
 use crate::traffic::{Target, Trailers};
 use crate::wait;
 pub use admin::Look;
+use setup::Workers;
 pub use setup::{Accept, Protocol, Setup, Switch, Value};
 use unit::{Unit, Watch};
 
@@ -66,7 +67,10 @@ impl Gateway {
         let watch = Unit { binary: binary()?, dir: path.clone() }.start()?;
         let farewell = Farewell::Log;
         let gateway = Self { dir: Some(dir), path, addresses, watch, farewell };
-        gateway.wait_for("the pair to be ready", Look::is_ready)?;
+        match setup.workers {
+            Workers::Pair => gateway.wait_for("the pair to be ready", Look::is_ready)?,
+            Workers::None => gateway.wait_for("the process to serve", Look::is_one_process)?,
+        };
         Ok(gateway)
     }
 
@@ -136,10 +140,10 @@ impl Gateway {
         }
     }
 
-    /// Waits until none of `gone` is left and the pair is whole again.
+    /// Waits until none of `gone` is left and the pair, or the one process, is whole again.
     pub fn wait_ready_without(&self, gone: &[u32]) -> anyhow::Result<Status> {
         self.wait_for("the pair to be ready again", |status| {
-            status.is_ready() && status.is_without(gone)
+            (status.is_ready() || status.is_one_process()) && status.is_without(gone)
         })
     }
 

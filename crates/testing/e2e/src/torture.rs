@@ -19,8 +19,8 @@ use crate::luck::Luck;
 use crate::report;
 use crate::traffic::{Plan, Target, Traffic};
 use crate::{Origin, wait};
-use killer::Killer;
 pub use killer::{Kill, Sort};
+use killer::{Killer, Shape};
 pub use options::{Adoption, Options, Ways};
 pub use peers::{Peer, Running};
 
@@ -65,6 +65,7 @@ fn torture(options: &Options, seed: u64) -> anyhow::Result<Report> {
         recorder: &recorder,
         luck: luck.fork(2),
         only: &options.only,
+        shape: if options.one_process { Shape::OneProcess } else { Shape::Pair },
         kills: Vec::new(),
         gone: Vec::new(),
     };
@@ -105,6 +106,7 @@ fn setup(options: &Options, origin: &Origin) -> Setup {
     let setup = Setup::pair_with_all(origin, options.accept.accepts())
         .with_threads(options.worker_threads)
         .with_core_dumps();
+    let setup = if options.one_process { setup.as_one_process() } else { setup };
     match options.adoption {
         Adoption::On => setup,
         Adoption::Off => setup.with_host("pair", "adoption", "off"),
@@ -140,6 +142,7 @@ fn side_by_side(
         accept: Ways::Active,
         adoption: Adoption::On,
         only: vec![Sort::Active],
+        one_process: false,
         transfer_seconds: options.transfer_seconds.min(seconds.div_ceil(2)),
         ..options.clone()
     };

@@ -10,6 +10,7 @@ use mainstay_e2e::gateway::{Accept, DEADLINE, Look};
 use mainstay_e2e::receivers::{self, Heard};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Process, Slot};
+use mainstay_wire::command::ProcessStatus;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -314,6 +315,42 @@ fn a_hang_a_poison_request_and_a_pair_that_is_gone_are_told() -> anyhow::Result<
     scene.wait("worker_serves", &["change=\"cleared\"", "alert=\"no_worker_ready\""])?;
     wait_standing(gateway, &[])?;
     Ok(())
+}
+
+/// Of one process, the part that serves tells by way of the part that is a master; and what
+/// becomes of the other processes is told too.
+#[test]
+fn one_process_tells_as_a_pair_does() -> anyhow::Result<()> {
+    let scene = Scene::start(|setup| setup.with_host("trial", "abort_path", "/poison"))?;
+    let host = scene.gateway.path().join("host.toml");
+    let host = host.to_str().context("a path that is text")?;
+    let answer = mainstay(&["ha", "disable", "--yes", "--host", host])?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    scene.wait("rearranged", &["the gateway is one process now"])?;
+    // Whoever is no part of it any more is missed by nobody.
+    let supervisor = scene.gateway.kill(Process::Supervisor, Signal::KILL)?.pid();
+    scene.wait("process_died", &[&format!("pid=\"{supervisor}\"")])?;
+    let is_of_worker =
+        |message: &String| message.contains(" process_died [") && message.contains("worker");
+    scene.gateway.wait_for("the next supervisor", |status| {
+        let is_known = |it: &ProcessStatus| it.pid != 0 && it.pid != supervisor;
+        status.is_one_process() && status.process(Process::Supervisor).is_some_and(is_known)
+    })?;
+    assert!(!scene.syslog.all().iter().any(is_of_worker), "{}", scene.gateway.log_tail());
+    let victim = scene.gateway.process(Process::Master)?;
+    let mut client = Client::connect(scene.gateway.address("web"))?;
+    client.send(&request("GET", "/poison", &[]))?;
+    assert_eq!(client.response("GET")?.head.status, 502);
+    scene.gateway.wait_for("the next one", |status| {
+        status.is_one_process() && status.is_without(&[victim.pid()])
+    })?;
+    scene.wait("connection_suspected", &["a worker died of connection"])?;
+    scene.wait("system_down", &["system down: the master died"])?;
+    wait_standing(&scene.gateway, &[])?;
+    let answer = mainstay(&["ha", "enable", "--yes", "--host", host])?;
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    scene.wait("rearranged", &["the gateway is a pair now"])?;
+    wait_standing(&scene.gateway, &[])
 }
 
 #[test]

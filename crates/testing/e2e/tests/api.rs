@@ -61,6 +61,32 @@ fn what_is_asked_is_answered_as_it_is_described() -> anyhow::Result<()> {
     assert_eq!(asked, 11);
     Ok(())
 }
+/// What is told while it happens, too, of a pair and of one process, which takes other steps.
+#[test]
+fn every_line_of_an_apply_is_as_it_is_described() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let pair = Setup::pair(&origin, Accept::Active);
+    for (setup, steps) in [
+        (pair.clone(), ["prove", "swap", "follow"]),
+        (pair.as_one_process(), ["load", "watch", "keep"]),
+    ] {
+        let gateway = Gateway::start(&setup)?;
+        let description = ask(&gateway, "GET /v1/openapi.json", "")?.json()?;
+        let text = first(&gateway)? + "\n[limits]\ntarget_bytes = 64\n";
+        let applied = ask(&gateway, "POST /v1/apply?confirm=0s", &text)?;
+        let schema = &description["paths"]["/v1/apply"]["post"]["responses"]["200"]["content"]["application/x-ndjson"]
+            ["schema"];
+        let lines = applied.lines()?;
+        for line in &lines {
+            check(&description, schema, line).with_context(|| format!("{line}"))?;
+        }
+        for step in steps {
+            let is_told = lines.iter().any(|line| line["step"] == step);
+            anyhow::ensure!(is_told, "{step} is not in {lines:?}");
+        }
+    }
+    Ok(())
+}
 
 /// Whether a value has the form that a schema describes, as far as ours go.
 fn check(description: &Value, schema: &Value, value: &Value) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! What a client sees when processes die. Real binary, real signals, real sockets; every port
 //! is chosen by the kernel and every wait has a deadline and a name.
 
+use std::fs;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -441,6 +442,13 @@ fn expect_end(gateway: &Gateway, code: i32) -> anyhow::Result<()> {
     wait::until("every process to be gone", Duration::from_secs(5), || {
         gateway.processes().is_empty().then_some(())
     })?;
+    let left: Vec<_> = fs::read_dir(gateway.path().join("run"))?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<std::io::Result<_>>()?;
+    anyhow::ensure!(
+        left.iter().all(|name| name == "supervisor.lock" || name == "keepers"),
+        "{left:?}"
+    );
     Ok(())
 }
 
@@ -468,6 +476,12 @@ fn a_short_torture_costs_nothing_when_workers_accept() -> anyhow::Result<()> {
 fn a_short_torture_costs_nothing_when_the_master_accepts() -> anyhow::Result<()> {
     // What a dead master had handed to one thread must not begin anew in the other.
     torture::run(&Options { worker_threads: 2, ..short(Ways::Master) })?;
+    Ok(())
+}
+
+#[test]
+fn a_short_torture_of_one_process_costs_nothing() -> anyhow::Result<()> {
+    torture::run(&Options { one_process: true, worker_threads: 2, ..short(Ways::Both) })?;
     Ok(())
 }
 

@@ -119,7 +119,10 @@ impl World {
             ToMaster::Ready => self.tell(Event::Ready(slot)),
             ToMaster::Revoked => self.tell(Event::Revoked(slot)),
             ToMaster::Leaving => self.tell(Event::Leaving(slot)),
-            ToMaster::Hello { .. } | ToMaster::Outgrown | ToMaster::Adopted(_) => {}
+            ToMaster::Hello { .. }
+            | ToMaster::Outgrown
+            | ToMaster::Adopted(_)
+            | ToMaster::Told { .. } => {}
         }
         Some(())
     }

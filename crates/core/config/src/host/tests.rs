@@ -29,6 +29,7 @@ fn every_default() {
             body_bytes: 8 << 20,
             timeout: Duration::from_secs(10),
         },
+        ha: Ha::Enabled,
         broadcast: Broadcast {
             command: LocalAddress::Tcp(([127, 0, 0, 1], 41114).into()),
             session: LocalAddress::Tcp(([127, 0, 0, 1], 8181).into()),

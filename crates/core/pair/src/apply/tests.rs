@@ -8,7 +8,7 @@ use super::ApplyEffect::{
 };
 use super::ApplyEvent::{
     Active, ChainDone, ChainFailed, ChainLost, HookDone, HookFailed, Hurt, NotOpened, Opened, Tick,
-    Turn,
+    Turn, TurnInPlace,
 };
 use super::Hook::{Network, PostApply, PreApply, UndoNetwork};
 use super::*;
@@ -46,6 +46,7 @@ const LATE: Option<ApplyEvent> = None;
 const WELL: Option<ApplyEvent> = Some(HookDone);
 const OPENED: Option<ApplyEvent> = Some(Opened);
 const TURN: Option<ApplyEvent> = Some(Turn { first: Two });
+const IN_PLACE: Option<ApplyEvent> = Some(TurnInPlace { first: Two });
 const SWAPPED: Option<ApplyEvent> = Some(Active(Two));
 const BACK: Option<ApplyEvent> = Some(Active(One));
 
@@ -109,9 +110,22 @@ fn whatever_goes_wrong_goes_back() {
     }
 }
 
+#[test]
+fn who_serves_already_is_watched_at_once_and_comes_back_alone() {
+    let (apply, effects) = told_when_proving(&[IN_PLACE, SWAPPED, LATE]);
+    assert_eq!(apply.unwrap().part(), Part::Following);
+    assert_eq!(effects, [Watch, MakeCurrent, AnswerChain(Ok(()))]);
+    let (apply, effects) = told_when_proving(&[IN_PLACE, Some(Hurt), Some(ChainFailed), WELL]);
+    assert_eq!(apply, None);
+    let cause = Cause::Hurt;
+    let undone = [Close, Run(UndoNetwork), End(Err(cause))];
+    assert_eq!(effects, [&[Watch, AnswerChain(Err(cause))], &undone[..]].concat());
+}
+
 fn event() -> impl Strategy<Value = Option<ApplyEvent>> {
     prop_oneof![
         2 => Just(TURN),
+        1 => Just(IN_PLACE),
         3 => Just(SWAPPED),
         2 => Just(BACK),
         1 => Just(Some(Hurt)),

@@ -8,23 +8,25 @@ use crate::table::tests::set;
 const MASTER: u32 = 10;
 const ONE: u32 = 11;
 const TWO: u32 = 12;
+const NEXT_MASTER: u32 = 20;
 const EPOCH: u64 = 7;
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_micros(millis * 1_000)
 }
 
-fn process(pid: u32) -> Process {
-    match pid {
-        MASTER => Process::Master,
+fn member(pid: u32) -> Member {
+    let process = match pid {
+        MASTER | NEXT_MASTER => Process::Master,
         ONE => Process::Worker(Slot::One),
         _ => Process::Worker(Slot::Two),
-    }
+    };
+    Member { process, pid }
 }
 
 fn came(pid: u32, held: Option<u64>) -> Event {
     let held = held.map(|number| Place { epoch: EPOCH, number });
-    Event::Came { process: process(pid), pid, held }
+    Event::Came { member: member(pid), held }
 }
 
 fn wanted(ticket: u64) -> Event {
@@ -32,13 +34,13 @@ fn wanted(ticket: u64) -> Event {
 }
 
 fn load(pid: u32, number: u64) -> Effect {
-    Effect::Load { pid, place: Place { epoch: EPOCH, number } }
+    Effect::Load { to: member(pid), place: Place { epoch: EPOCH, number } }
 }
 
 fn apply(pid: u32, first: u64, count: usize) -> Effect {
     let update = Arc::new(set(1, "alice"));
     let updates = vec![update; count];
-    Effect::Apply { pid, first, updates, then: Then::Serve }
+    Effect::Apply { to: member(pid), first, updates, then: Then::Serve }
 }
 
 fn confirmed(ticket: u64) -> Effect {
@@ -46,13 +48,13 @@ fn confirmed(ticket: u64) -> Effect {
 }
 
 fn applied(pid: u32, number: u64) -> Event {
-    Event::Applied { pid, number }
+    Event::Applied { member: member(pid), number }
 }
 
 /// Every process serves with everything up to `number`.
 fn whole(number: u64) -> Replication {
     let place = Place { epoch: EPOCH, number };
-    let mut machine = Replication::new(place, &[], Duration::from_secs(5));
+    let mut machine = Replication::new(place, [], Duration::from_secs(5));
     for pid in [ONE, TWO, MASTER] {
         assert_eq!(machine.step(at(0), came(pid, Some(number))), []);
     }
@@ -114,7 +116,7 @@ fn a_channel_that_ended_is_no_death() {
     check(
         &mut machine,
         vec![
-            (Event::Left { pid: TWO }, vec![]),
+            (Event::Left { member: member(TWO) }, vec![]),
             (wanted(1), vec![write]),
             (Event::Committed { number: 4 }, vec![apply(ONE, 4, 1)]),
             (applied(ONE, 4), vec![]),
@@ -141,8 +143,8 @@ fn a_channel_that_ended_is_no_death() {
 #[test]
 fn what_was_running_before_is_waited_for() {
     let place = Place { epoch: EPOCH, number: 3 };
-    let running = [ONE, MASTER].map(|pid| (process(pid), pid));
-    let mut machine = Replication::new(place, &running, Duration::from_secs(5));
+    let running = [ONE, MASTER].map(member);
+    let mut machine = Replication::new(place, running, Duration::from_secs(5));
     // Without an update: whether what came before has come everywhere.
     let question = Event::Wanted { ticket: Some(1), updates: vec![] };
     check(
@@ -161,8 +163,8 @@ fn what_was_running_before_is_waited_for() {
 fn a_table_of_another_journal_is_replaced_and_waited_for() {
     let place = Place { epoch: EPOCH, number: 3 };
     for held in [Place { epoch: EPOCH + 1, number: 3 }, Place { epoch: EPOCH, number: 4 }] {
-        let mut machine = Replication::new(place, &[], Duration::from_secs(5));
-        let there = Event::Came { process: process(ONE), pid: ONE, held: Some(held) };
+        let mut machine = Replication::new(place, [], Duration::from_secs(5));
+        let there = Event::Came { member: member(ONE), held: Some(held) };
         check(
             &mut machine,
             vec![
@@ -178,14 +180,14 @@ fn a_table_of_another_journal_is_replaced_and_waited_for() {
 #[test]
 fn nobody_answers_for_the_master() {
     let mut machine = whole(3);
-    let successor = Event::Came { process: Process::Master, pid: 20, held: None };
+    let successor = Event::Came { member: member(NEXT_MASTER), held: None };
     check(
         &mut machine,
         vec![
             (Event::Died { pid: MASTER }, vec![]),
             (Event::Wanted { ticket: Some(1), updates: vec![] }, vec![]),
-            (successor, vec![load(20, 3)]),
-            (applied(20, 3), vec![apply(20, 4, 0), confirmed(1)]),
+            (successor, vec![load(NEXT_MASTER, 3)]),
+            (applied(NEXT_MASTER, 3), vec![apply(NEXT_MASTER, 4, 0), confirmed(1)]),
         ],
     );
 }
@@ -207,7 +209,7 @@ fn who_waits_too_long_is_told_who_is_missing() {
 #[test]
 fn who_is_far_behind_reads_the_journal() {
     let mut machine = whole(0);
-    machine.step(at(0), Event::Left { pid: TWO });
+    machine.step(at(0), Event::Left { member: member(TWO) });
     for number in 1..=TAIL_MAX as u64 + 10 {
         machine.step(at(0), wanted(number));
         machine.step(at(0), Event::Committed { number });
@@ -253,4 +255,33 @@ fn an_update_is_never_longer_than_it_is_weighed() {
         assert!(bytes <= weigh(&update), "{bytes} > {}", weigh(&update));
         assert!(weigh(&update) <= MESSAGE_WEIGHT_MAX);
     }
+}
+
+/// Worker and master of a gateway that is one process: each has a table, and they die together.
+#[test]
+fn two_members_may_be_one_process() {
+    let place = Place { epoch: EPOCH, number: 3 };
+    let [worker, master] =
+        [Process::Worker(Slot::One), Process::Master].map(|process| Member { process, pid: ONE });
+    let mut machine = Replication::new(place, [master], Duration::from_secs(5));
+    let load = |to| Effect::Load { to, place };
+    let apply = |to, updates| Effect::Apply { to, first: 4, updates, then: Then::Serve };
+    let update = Arc::new(set(1, "alice"));
+    check(
+        &mut machine,
+        vec![
+            (Event::Came { member: worker, held: None }, vec![load(worker)]),
+            (Event::Came { member: master, held: None }, vec![load(master)]),
+            (Event::Applied { member: worker, number: 3 }, vec![apply(worker, vec![])]),
+            (Event::Applied { member: master, number: 3 }, vec![apply(master, vec![])]),
+            (Event::Applied { member: worker, number: 3 }, vec![]),
+            (Event::Applied { member: master, number: 3 }, vec![]),
+            (wanted(1), vec![Effect::Write { number: 4, update: Arc::clone(&update) }]),
+            (Event::Committed { number: 4 }, vec![apply(worker, vec![Arc::clone(&update)])]),
+            (Event::Applied { member: worker, number: 4 }, vec![apply(master, vec![update])]),
+            (Event::Applied { member: master, number: 4 }, vec![confirmed(1)]),
+            (Event::Died { pid: ONE }, vec![]),
+        ],
+    );
+    assert_eq!(machine.standings(), []);
 }

@@ -40,6 +40,9 @@ pub trait Look {
     /// Whether one worker serves and the other stands by.
     fn is_ready(&self) -> bool;
 
+    /// Whether one process does everything.
+    fn is_one_process(&self) -> bool;
+
     /// The slot that does not serve; none while nobody serves.
     fn standby(&self) -> Option<Slot>;
 
@@ -57,6 +60,15 @@ impl Look for Status {
         self.active.is_some_and(|active| {
             state(active) == Some(State::Active) && state(active.other()) == Some(State::Standby)
         })
+    }
+
+    fn is_one_process(&self) -> bool {
+        let state = |process| self.process(process).map(|status| status.state);
+        state(Process::Master) == Some(State::Active)
+            && self
+                .processes
+                .iter()
+                .all(|status| matches!(status.process, Process::Supervisor | Process::Master))
     }
 
     fn standby(&self) -> Option<Slot> {

@@ -46,6 +46,7 @@ pub enum Switch {
 pub enum Value {
     Text(String),
     Number(u64),
+    Flag(bool),
 }
 
 impl From<&str> for Value {
@@ -60,8 +61,22 @@ impl From<u64> for Value {
     }
 }
 
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
 /// Section and key, and their value.
 type Settings = BTreeMap<(&'static str, &'static str), Value>;
+
+/// Who serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Workers {
+    Pair,
+    /// The process at index 0.
+    None,
+}
 
 /// A gateway before it is started.
 #[derive(Clone, Debug)]
@@ -69,6 +84,7 @@ pub struct Setup {
     http_server: SocketAddr,
     tcp_server: SocketAddr,
     listeners: Vec<(String, Accept, Protocol)>,
+    pub(super) workers: Workers,
     threads: u32,
     /// Hundredths of the machine's memory for each worker.
     memory: u8,
@@ -107,6 +123,7 @@ impl Setup {
             http_server: origin.http(),
             tcp_server: origin.tcp(),
             listeners: Vec::new(),
+            workers: Workers::Pair,
             threads: 1,
             memory: 25,
             sessions: Switch::Off,
@@ -125,6 +142,13 @@ impl Setup {
             .with_gateway("apply", "confirm", "100ms")
             .with_gateway("timeouts", "keepalive", "1h")
             .with_gateway("timeouts", "upstream_idle", "1h")
+    }
+
+    /// The same as one process, without a pair.
+    #[must_use]
+    pub fn as_one_process(mut self) -> Self {
+        self.workers = Workers::None;
+        self.with_host("ha", "enabled", false)
     }
 
     /// The same with another share of memory for each worker.
@@ -267,6 +291,7 @@ fn sections(settings: &Settings) -> String {
         }
         match value {
             Value::Text(value) => writeln!(text, "{key} = {value:?}").unwrap(),
+            Value::Flag(value) => writeln!(text, "{key} = {value}").unwrap(),
             Value::Number(value) => writeln!(text, "{key} = {value}").unwrap(),
         }
     }

@@ -51,29 +51,33 @@ const WEIGHTS: [(u64, Victim); 6] = [
     (8, Victim::Supervisor),
 ];
 
-/// Between the gateway's being whole and the next death.
-const PAUSE: std::ops::Range<Duration> = Duration::ZERO..Duration::from_millis(200);
-
 /// Kills processes of one gateway.
 #[derive(Debug)]
 pub(super) struct Killer<'g> {
     gateway: &'g Gateway,
     luck: Luck,
     number: u32,
+    /// Between the gateway's being whole and the next death, at most.
+    pause: Duration,
     /// Who died, and how long it took until the gateway was whole.
     pub(super) kills: Vec<(Victim, Duration)>,
 }
 
 impl<'g> Killer<'g> {
-    pub(super) const fn new(gateway: &'g Gateway, luck: Luck, number: u32) -> Self {
-        Self { gateway, luck, number, kills: Vec::new() }
+    pub(super) const fn new(
+        gateway: &'g Gateway,
+        luck: Luck,
+        number: u32,
+        pause: Duration,
+    ) -> Self {
+        Self { gateway, luck, number, pause, kills: Vec::new() }
     }
 
     /// Kills as often as it was told to.
     pub(super) fn perform(&mut self) -> anyhow::Result<()> {
         let pause = wait::Stop::default();
         for number in 1..=self.number {
-            pause.pause(self.luck.duration(PAUSE));
+            pause.pause(self.luck.duration(Duration::ZERO..self.pause));
             let victim = self.luck.weighted(&WEIGHTS);
             let start = Instant::now();
             self.kill(victim).with_context(|| format!("kill {number}: {victim}"))?;

@@ -61,6 +61,22 @@ const WEIGHTS: [(u64, Sort); 12] = [
     (3, Sort::Keeper),
 ];
 
+/// The same of a gateway that is one process, which is the active worker and the master.
+const ONE_PROCESS_WEIGHTS: [(u64, Sort); 5] = [
+    (70, Sort::Active),
+    (10, Sort::Supervisor),
+    (5, Sort::StopActive),
+    (5, Sort::Segv),
+    (10, Sort::Keeper),
+];
+
+/// What the gateway is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Pair,
+    OneProcess,
+}
+
 impl Sort {
     /// Whether the worker that serves dies of it.
     pub const fn hits_active(self) -> bool {
@@ -120,6 +136,7 @@ pub(super) struct Killer<'a> {
     pub(super) luck: Luck,
     /// All of them, if empty.
     pub(super) only: &'a [Sort],
+    pub(super) shape: Shape,
     pub(super) kills: Vec<Kill>,
     /// Processes that died since the pair was last seen whole.
     pub(super) gone: Vec<u32>,
@@ -128,8 +145,13 @@ pub(super) struct Killer<'a> {
 impl Killer<'_> {
     /// Hurts it once, in a way that the seed chooses.
     pub(super) fn strike(&mut self) -> anyhow::Result<()> {
-        let choices: Vec<(u64, Sort)> = WEIGHTS
-            .into_iter()
+        let weights = match self.shape {
+            Shape::Pair => WEIGHTS.as_slice(),
+            Shape::OneProcess => &ONE_PROCESS_WEIGHTS,
+        };
+        let choices: Vec<(u64, Sort)> = weights
+            .iter()
+            .copied()
             .filter(|(_, sort)| self.only.is_empty() || self.only.contains(sort))
             .collect();
         let sort = self.luck.weighted(&choices);
@@ -150,7 +172,11 @@ impl Killer<'_> {
     }
 
     fn perform(&mut self, sort: Sort) -> anyhow::Result<()> {
-        let worker = |slot| Process::Worker(slot);
+        let shape = self.shape;
+        let worker = |slot| match shape {
+            Shape::Pair => Process::Worker(slot),
+            Shape::OneProcess => Process::Master,
+        };
         let active = self.active();
         let standby = active.other();
         match sort {
@@ -233,7 +259,10 @@ impl Killer<'_> {
 
     fn kill_keeper(&mut self) -> anyhow::Result<()> {
         let chance = usize::try_from(self.luck.between(0..3)).unwrap();
-        let process = Process::KEPT[chance];
+        let process = match self.shape {
+            Shape::Pair => Process::KEPT[chance],
+            Shape::OneProcess => Process::Master,
+        };
         // Only a whole pair has a keeper for each, and only then is this one death.
         self.wait_whole(Instant::now())?;
         let victim: children::Process = self.gateway.keeper(process)?;

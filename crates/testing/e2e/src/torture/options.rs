@@ -40,6 +40,10 @@ pub struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Sort>,
 
+    /// A gateway that is one process
+    #[arg(long)]
+    pub one_process: bool,
+
     /// Threads in each worker
     #[arg(long, default_value_t = 1)]
     pub worker_threads: u32,
@@ -106,6 +110,7 @@ impl Default for Options {
             peers: None,
             interval_ms: 150,
             only: Vec::new(),
+            one_process: false,
             worker_threads: 1,
             threads: 2,
             idle: 32,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_model::{Claims, Process as Role, Session, SessionKey, WallTime};
-use mainstay_session::{Answer, Effect, Event, Register, ReplicaEffect, ReplicaEvent, Whose};
+use mainstay_session::{
+    Answer, Effect, Event, Member, Register, ReplicaEffect, ReplicaEvent, Whose,
+};
 use mainstay_wire::session::{ToRegister, Update, Use};
 
 use super::world::{Change, Kind, Known, Link, ROLES, THREADS, Told, Wish, World};
@@ -152,12 +154,12 @@ impl World {
         for effect in self.broadcast.as_mut()?.replication.step(self.now, event) {
             match effect {
                 Effect::Write { update, .. } => self.broadcast.as_mut()?.jobs.push_back(update),
-                Effect::Apply { pid, first, updates, then } => {
-                    self.tell(pid, Told::Apply { first, updates, then });
+                Effect::Apply { to, first, updates, then } => {
+                    self.tell(to, Told::Apply { first, updates, then });
                 }
-                Effect::Load { pid, place } => {
+                Effect::Load { to, place } => {
                     let table = self.disk.table(place.number);
-                    self.tell(pid, Told::Load(place, table));
+                    self.tell(to, Told::Load(place, table));
                 }
                 Effect::Answer { ticket, answer } => {
                     let wishes = self.broadcast.as_mut()?.tickets.remove(&ticket)?;
@@ -170,9 +172,9 @@ impl World {
         Some(())
     }
 
-    fn tell(&mut self, pid: u32, told: Told) {
+    fn tell(&mut self, to: Member, told: Told) {
         let life = self.lives;
-        let link = self.processes.iter_mut().flatten().find(|process| process.pid == pid);
+        let link = self.processes.iter_mut().flatten().find(|process| process.member() == to);
         if let Some(link) = link.and_then(|process| process.link.as_mut())
             && link.life == life
         {
@@ -205,7 +207,7 @@ impl World {
     fn up(&mut self, place: usize) -> Option<()> {
         let life = self.broadcast.as_ref()?.life;
         let process = self.processes.get_mut(place)?.as_mut()?;
-        let (pid, role) = (process.pid, process.role);
+        let (member, role) = (process.member(), process.role);
         let link = process.link.as_mut().filter(|link| link.life == life)?;
         let said = link.up.pop_front()?;
         if role == Role::Master {
@@ -217,8 +219,8 @@ impl World {
             self.master_has = self.master_has.max(number);
         }
         match said {
-            ToRegister::At { held } => self.step(Event::Came { process: role, pid, held }),
-            ToRegister::Applied { number } => self.step(Event::Applied { pid, number }),
+            ToRegister::At { held } => self.step(Event::Came { member, held }),
+            ToRegister::Applied { number } => self.step(Event::Applied { member, number }),
             ToRegister::Used { uses } => {
                 let register = &mut self.broadcast.as_mut()?.register;
                 let update = register.used(&uses)?;
@@ -277,12 +279,12 @@ impl World {
     fn break_link(&mut self, place: usize) -> Option<()> {
         let life = self.broadcast.as_ref()?.life;
         let process = self.processes.get_mut(place)?.as_mut()?;
-        let pid = process.pid;
+        let member = process.member();
         process.link.take_if(|link| link.life == life)?;
         if self.has(Flaw::ChannelEndIsDeath) {
-            self.step(Event::Died { pid });
+            self.step(Event::Died { pid: member.pid });
         }
-        self.step(Event::Left { pid })
+        self.step(Event::Left { member })
     }
 
     fn step_replica(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_model::{Process as Role, SessionKey, Slot, Timestamp};
-use mainstay_session::{Register, Replica, Replication, Table};
+use mainstay_session::{Member, Register, Replica, Replication, Table};
 use mainstay_wire::session::{Place, Then, ToRegister, Update};
 
 use super::Flaw;
@@ -99,6 +99,12 @@ pub(super) struct Process {
     pub(super) link: Option<Link>,
 }
 
+impl Process {
+    pub(super) const fn member(&self) -> Member {
+        Member { process: self.role, pid: self.pid }
+    }
+}
+
 /// A thread that serves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Thread {
@@ -170,16 +176,16 @@ impl World {
         self.lives += 1;
         self.disk.synced = self.disk.written.len();
         let number = self.disk.synced as u64;
-        let running: Vec<(Role, u32)> = if self.has(Flaw::NobodyWasThere) {
+        let running: Vec<Member> = if self.has(Flaw::NobodyWasThere) {
             Vec::new()
         } else {
-            self.processes.iter().flatten().map(|process| (process.role, process.pid)).collect()
+            self.processes.iter().flatten().map(Process::member).collect()
         };
         let place = Place { epoch: EPOCH, number };
         self.broadcast = Some(Broadcast {
             life: self.lives,
             register: Register::new(self.disk.table(number), 1_000),
-            replication: Replication::new(place, &running, CONFIRM_TIMEOUT),
+            replication: Replication::new(place, running, CONFIRM_TIMEOUT),
             jobs: VecDeque::new(),
             committed: None,
             notices: Vec::new(),
