@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::History;
 use crate::luck::Luck;
-use crate::play::{self, improvise, shorten_with};
+use crate::play;
 
 use check::{liveness, safety};
 use world::World;
@@ -66,16 +66,10 @@ pub enum Invariant {
 }
 
 /// An invariant that did not hold, and how it came to that.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{invariant:?} after {} actions of seed {}: {what}", history.actions.len(), history.seed)]
-pub struct Broken {
-    pub invariant: Invariant,
-    pub what: String,
-    pub history: History<Action, Flaw>,
-}
+pub type Broken = play::Broken<Invariant, Action, Flaw>;
 
 /// What was found, before anybody knows the history.
-type Finding = (Invariant, String);
+type Finding = play::Finding<World>;
 
 /// How a manager is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,45 +98,27 @@ pub enum Action {
 
 /// Plays `steps` random actions, checking every invariant after each.
 pub fn run(seed: u64, steps: u32, flaw: Option<Flaw>) -> Result<(), Box<Broken>> {
-    let mut world = World::new(seed, flaw);
-    let mut history = History { seed, flaw, actions: Vec::new() };
-    improvise(&mut world, &mut Luck::new(seed), steps, &mut history.actions)
-        .and_then(|()| liveness(&mut world))
-        .map_err(|finding| broken(finding, history))
+    play::run::<World>(seed, steps, flaw)
 }
 
 /// Plays a history again.
 pub fn replay(history: &History<Action, Flaw>) -> Result<(), Box<Broken>> {
-    let mut world = World::new(history.seed, history.flaw);
-    let mut played = History { actions: Vec::new(), ..*history };
-    for action in &history.actions {
-        played.actions.push(*action);
-        // In a history that was shortened, some actions find nothing to do.
-        let _nothing_to_do = world.perform(*action);
-        if let Err(finding) = safety(&world) {
-            return Err(broken(finding, played));
-        }
-    }
-    liveness(&mut world).map_err(|finding| broken(finding, played))
+    play::replay::<World>(history, |_, _| {})
 }
 
 /// The same failure, from as few actions as can be found by leaving some out.
 pub fn shorten(broken: Box<Broken>) -> Box<Broken> {
-    shorten_with(
-        broken,
-        |broken| broken.history.actions.len(),
-        |broken, left_out| {
-            let mut history = broken.history.clone();
-            history.actions.drain(left_out);
-            let shorter = replay(&history).err()?;
-            (shorter.invariant == broken.invariant).then_some(shorter)
-        },
-    )
+    play::shorten::<World>(broken)
 }
 
 impl play::World for World {
     type Action = Action;
-    type Finding = Finding;
+    type Flaw = Flaw;
+    type Invariant = Invariant;
+
+    fn new(seed: u64, flaw: Option<Flaw>) -> Self {
+        Self::new(seed, flaw)
+    }
 
     fn draw(luck: &mut Luck) -> Action {
         Action::any(luck)
@@ -154,6 +130,10 @@ impl play::World for World {
 
     fn safety(&self) -> Result<(), Finding> {
         safety(self)
+    }
+
+    fn calm_down(&mut self) -> Result<(), Finding> {
+        liveness(self)
     }
 }
 
@@ -176,8 +156,4 @@ impl Action {
             _ => Self::Force,
         }
     }
-}
-
-fn broken((invariant, what): Finding, history: History<Action, Flaw>) -> Box<Broken> {
-    Box::new(Broken { invariant, what, history })
 }

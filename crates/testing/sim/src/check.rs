@@ -1,14 +1,13 @@
 //! The invariants, by name. The first five hold after every event, the last two once the bad
 //! luck stopped.
 
-use std::fmt;
-
 use mainstay_model::Process as Role;
 use mainstay_pair::Route;
 use mainstay_wire::pair::Serving;
 
-use crate::history::History;
-use crate::world::{Body, Built, Client, Process, World};
+use crate::action::Action;
+use crate::play;
+use crate::world::{Body, Built, Client, Flaw, Process, World};
 
 /// What must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,32 +30,8 @@ pub enum Invariant {
     EveryConnectionIsServed,
 }
 
-impl fmt::Display for Invariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OneActiveWorker => "one_active_worker",
-            Self::OneLeaseHolder => "one_lease_holder",
-            Self::NoConnectionAtADeadWorker => "no_connection_at_a_dead_worker",
-            Self::NoConnectionAtTwoWorkers => "no_connection_at_two_workers",
-            Self::NoConnectionLost => "no_connection_lost",
-            Self::NoConnectionServedTwice => "no_connection_served_twice",
-            Self::AReadyWorkerServes => "a_ready_worker_serves",
-            Self::EveryConnectionIsServed => "every_connection_is_served",
-        })
-    }
-}
-
 /// An invariant that did not hold, and how it came to that.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{invariant} after {} actions of seed {}: {what}", history.actions.len(), history.seed)]
-pub struct Broken {
-    /// What did not hold.
-    pub invariant: Invariant,
-    /// Which connection or worker it is about.
-    pub what: String,
-    /// Everything that happened until then.
-    pub history: History,
-}
+pub type Broken = play::Broken<Invariant, Action, Flaw>;
 
 /// What was found, before anybody knows the history.
 pub(crate) type Finding = (Invariant, String);

@@ -17,7 +17,6 @@ use crate::agents;
 use crate::gateway;
 use crate::history::{History, HistoryError};
 use crate::sessions;
-use crate::shorten::shorten;
 use crate::world::Flaw;
 
 /// Actions of one run, unless told otherwise.
@@ -182,7 +181,7 @@ where
 
 /// Writes the history of a failure, made short; it is also the failure.
 fn keep(broken: Box<crate::Broken>, folder: &Path) -> Result<(), CommandError> {
-    let broken = shorten(broken);
+    let broken = gateway::shorten(broken);
     let path = folder.join(format!("gateway-{}.jsonl", broken.history.seed));
     save(&broken.history, folder, &path)?;
     Err(CommandError::Broken { path, source: broken })

@@ -9,10 +9,10 @@ use std::time::Duration;
 use mainstay_model::Process as Role;
 
 use crate::action::{Action, pick};
-use crate::check::{Broken, Finding, liveness, safety};
+use crate::check::{Broken, Finding, Invariant, liveness, safety};
 use crate::history::History;
 use crate::luck::Luck;
-use crate::play::{self, improvise};
+use crate::play;
 use crate::world::{Body, Flaw, Pid, World};
 
 /// Rounds in which everything under way must arrive once the bad luck stopped. A round is
@@ -27,12 +27,7 @@ pub fn run(seed: u64, steps: u32) -> Result<(), Box<Broken>> {
 
 /// The same, in a world that leaves a rule out.
 pub fn run_flawed(seed: u64, steps: u32, flaw: Option<Flaw>) -> Result<(), Box<Broken>> {
-    let mut world = World::new(flaw);
-    let mut history = History { seed, flaw, actions: Vec::new() };
-    improvise(&mut world, &mut Luck::new(seed), steps, &mut history.actions)
-        // Safety holds always; liveness only once the bad luck stops.
-        .and_then(|()| world.calm_down())
-        .map_err(|finding| broken(finding, history))
+    play::run::<World>(seed, steps, flaw)
 }
 
 /// Plays a history again. `watch` sees every action before it happens and the world in which
@@ -41,29 +36,22 @@ pub fn replay(
     history: &History,
     mut watch: impl FnMut(Option<&Action>, &dyn fmt::Display),
 ) -> Result<(), Box<Broken>> {
-    let mut world = World::new(history.flaw);
-    let mut played = History { actions: Vec::new(), ..*history };
-    for action in &history.actions {
-        watch(Some(action), &world);
-        played.actions.push(*action);
-        // In a history that was shortened, some actions find nothing to do.
-        let _nothing_to_do = world.perform(*action);
-        if let Err(finding) = safety(&world) {
-            return Err(broken(finding, played));
-        }
-    }
-    let calm = world.calm_down();
-    watch(None, &world);
-    calm.map_err(|finding| broken(finding, played))
+    play::replay::<World>(history, |action, world| watch(action, world))
 }
 
-fn broken((invariant, what): Finding, history: History) -> Box<Broken> {
-    Box::new(Broken { invariant, what, history })
+/// The same failure, from as few actions as can be found by leaving some out.
+pub fn shorten(broken: Box<Broken>) -> Box<Broken> {
+    play::shorten::<World>(broken)
 }
 
 impl play::World for World {
     type Action = Action;
-    type Finding = Finding;
+    type Flaw = Flaw;
+    type Invariant = Invariant;
+
+    fn new(_seed: u64, flaw: Option<Flaw>) -> Self {
+        Self::new(flaw)
+    }
 
     fn draw(luck: &mut Luck) -> Action {
         Action::any(luck)
@@ -75,6 +63,20 @@ impl play::World for World {
 
     fn safety(&self) -> Result<(), Finding> {
         safety(self)
+    }
+
+    /// Who hangs goes on hanging: the master has to find out.
+    fn calm_down(&mut self) -> Result<(), Finding> {
+        for _ in 0..CALM_ROUNDS {
+            for action in calm_round(self.estates.len()) {
+                let _nothing_to_do = self.perform(action);
+            }
+            safety(self)?;
+            if liveness(self).is_ok() {
+                break;
+            }
+        }
+        liveness(self)
     }
 }
 
@@ -139,21 +141,6 @@ impl World {
         living.extend(self.master.as_ref().map(|master| master.pid));
         living
     }
-
-    /// Nothing bad happens any more, and everything under way arrives. Who hangs goes on
-    /// hanging: the master has to find out.
-    fn calm_down(&mut self) -> Result<(), Finding> {
-        for _ in 0..CALM_ROUNDS {
-            for action in calm_round(self.estates.len()) {
-                let _nothing_to_do = self.perform(action);
-            }
-            safety(self)?;
-            if liveness(self).is_ok() {
-                break;
-            }
-        }
-        liveness(self)
-    }
 }
 
 /// Everything that does good, for every index that there can be.
@@ -211,5 +198,19 @@ impl fmt::Display for World {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_history_breaks_the_same_invariant() {
+        let long = run_flawed(0, 500, Some(Flaw::FailedBatchIsDropped)).unwrap_err();
+        let (invariant, actions) = (long.invariant, long.history.actions.len());
+        let short = shorten(long);
+        assert_eq!(short.invariant, invariant);
+        assert!(short.history.actions.len() < actions / 2, "{:?}", short.history.actions);
     }
 }

@@ -31,7 +31,6 @@ mod luck;
 mod master;
 mod play;
 pub mod sessions;
-mod shorten;
 mod worker;
 mod world;
 
@@ -40,5 +39,4 @@ pub use check::{Broken, Invariant};
 pub use command::{CommandError, command};
 pub use history::{History, HistoryError};
 pub use luck::Luck;
-pub use shorten::shorten;
 pub use world::Flaw;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::History;
 use crate::luck::Luck;
-use crate::play::{self, improvise, shorten_with};
+use crate::play;
 
 pub use action::Action;
 use check::{liveness, safety};
@@ -68,58 +68,34 @@ pub enum Invariant {
 }
 
 /// An invariant that did not hold, and how it came to that.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{invariant:?} after {} actions of seed {}: {what}", history.actions.len(), history.seed)]
-pub struct Broken {
-    pub invariant: Invariant,
-    pub what: String,
-    pub history: History<Action, Flaw>,
-}
+pub type Broken = play::Broken<Invariant, Action, Flaw>;
 
 /// What was found, before anybody knows the history.
-type Finding = (Invariant, String);
+type Finding = play::Finding<World>;
 
 /// Plays `steps` random actions, checking every invariant after each.
 pub fn run(seed: u64, steps: u32, flaw: Option<Flaw>) -> Result<(), Box<Broken>> {
-    let mut world = World::new(flaw);
-    let mut history = History { seed, flaw, actions: Vec::new() };
-    improvise(&mut world, &mut Luck::new(seed), steps, &mut history.actions)
-        .and_then(|()| calm_down(&mut world))
-        .map_err(|finding| broken(finding, history))
+    play::run::<World>(seed, steps, flaw)
 }
 
 /// Plays a history again.
 pub fn replay(history: &History<Action, Flaw>) -> Result<(), Box<Broken>> {
-    let mut world = World::new(history.flaw);
-    let mut played = History { actions: Vec::new(), ..*history };
-    for action in &history.actions {
-        played.actions.push(*action);
-        // In a history that was shortened, some actions find nothing to do.
-        let _nothing_to_do = world.perform(*action);
-        if let Err(finding) = safety(&world) {
-            return Err(broken(finding, played));
-        }
-    }
-    calm_down(&mut world).map_err(|finding| broken(finding, played))
+    play::replay::<World>(history, |_, _| {})
 }
 
 /// The same failure, from as few actions as can be found by leaving some out.
 pub fn shorten(broken: Box<Broken>) -> Box<Broken> {
-    shorten_with(
-        broken,
-        |broken| broken.history.actions.len(),
-        |broken, left_out| {
-            let mut history = broken.history.clone();
-            history.actions.drain(left_out);
-            let shorter = replay(&history).err()?;
-            (shorter.invariant == broken.invariant).then_some(shorter)
-        },
-    )
+    play::shorten::<World>(broken)
 }
 
 impl play::World for World {
     type Action = Action;
-    type Finding = Finding;
+    type Flaw = Flaw;
+    type Invariant = Invariant;
+
+    fn new(_seed: u64, flaw: Option<Flaw>) -> Self {
+        Self::new(flaw)
+    }
 
     fn draw(luck: &mut Luck) -> Action {
         Action::any(luck)
@@ -132,22 +108,17 @@ impl play::World for World {
     fn safety(&self) -> Result<(), Finding> {
         safety(self)
     }
-}
 
-fn broken((invariant, what): Finding, history: History<Action, Flaw>) -> Box<Broken> {
-    Box::new(Broken { invariant, what, history })
-}
-
-/// Nothing bad happens any more, and everything under way arrives.
-fn calm_down(world: &mut World) -> Result<(), Finding> {
-    for _ in 0..CALM_ROUNDS {
-        for action in Action::calm() {
-            let _nothing_to_do = world.perform(action);
-            safety(world)?;
+    fn calm_down(&mut self) -> Result<(), Finding> {
+        for _ in 0..CALM_ROUNDS {
+            for action in Action::calm() {
+                let _nothing_to_do = self.perform(action);
+                safety(self)?;
+            }
+            if liveness(self).is_ok() {
+                break;
+            }
         }
-        if liveness(world).is_ok() {
-            break;
-        }
+        liveness(self)
     }
-    liveness(world)
 }
