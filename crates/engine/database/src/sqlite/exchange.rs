@@ -143,7 +143,7 @@ fn cursor(connection: &Connection, agent: AgentUid, stream: StreamId) -> Stored<
             })
             .optional()
     };
-    Ok(read().map_err(failed(DURING))?.unwrap_or(EventCursor::start(stream)))
+    Ok(read().map_err(failed(DURING))?.unwrap_or_else(|| EventCursor::start(stream)))
 }
 
 fn append(
