@@ -41,6 +41,9 @@ fn main() -> ExitCode {
         Role::Alerts(options) => mainstay_ctl::alerts(&options),
         Role::Session(command) => mainstay_ctl::session(&command),
         Role::Status(options) => mainstay_ctl::status(&options),
+        // The fleet.
+        Role::Manager(command) => mainstay_manager::run(&command),
+        // Whoever looks around.
         Role::Quickstart(options) => mainstay_quickstart::run(&options).map(|()| ExitCode::SUCCESS),
     };
 

@@ -55,6 +55,9 @@ pub(crate) enum Role {
     Status(mainstay_ctl::StatusOptions),
     /// Try it: a gateway with a demo application, on loopback, until interrupted
     Quickstart(mainstay_quickstart::Options),
+    /// Serve the agents of a fleet, and what goes with that
+    #[command(subcommand)]
+    Manager(mainstay_manager::Command),
     /// Decide which worker serves
     #[command(hide = true)]
     Master(mainstay_master::Options),
@@ -126,6 +129,7 @@ impl Role {
             | Self::Status(_)
             | Self::Upgrade(_)
             | Self::Ha(_)
+            | Self::Manager(_)
             | Self::Fits(_)
             | Self::Quickstart(_) => {
                 return Origin { gateway: None, process: self.name(), index: None };
@@ -152,6 +156,7 @@ impl Role {
             Self::Session(_) => "session".to_owned(),
             Self::Upgrade(_) => "upgrade".to_owned(),
             Self::Ha(_) => "ha".to_owned(),
+            Self::Manager(_) => "manager".to_owned(),
             Self::Fits(_) => "fits".to_owned(),
             Self::Alerts(_) => "alerts".to_owned(),
             Self::Status(_) => "status".to_owned(),
@@ -216,6 +221,7 @@ mod tests {
             "ha",
             "alerts",
             "status",
+            "manager",
             "quickstart",
         ] {
             assert!(help.contains(&format!("\n  {shown} ")), "{shown} is not in {help}");
