@@ -117,7 +117,8 @@ impl Place {
             Self::Role | Self::Fuzz => other.is_core() || other.is_engine(),
             Self::Binary => other.is_core() || other.is_engine() || matches!(other, Self::Role),
             Self::Sim => other.is_core() || matches!(other, Self::Store),
-            Self::EndToEnd => other.is_core(),
+            // A client of managers signs and compares as an agent does.
+            Self::EndToEnd => other.is_core() || matches!(other, Self::Store),
             Self::Xtask => other.is_core() || matches!(other, Self::Sim | Self::EndToEnd),
         }
     }

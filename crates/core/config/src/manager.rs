@@ -99,10 +99,10 @@ pub struct Agents {
     /// Exchanges at a time; further ones are told when to come back.
     pub exchanges: usize,
     pub body_bytes: usize,
-    /// How long a handshake, a head and a body may take, each.
+    /// How long a handshake, the wait for a head, and a body may take, each.
     pub timeout: Duration,
-    /// How long a connection may wait for its next request.
-    pub keepalive: Duration,
+    /// What becomes of a second holder of an identity.
+    pub clones: Clones,
     /// How long an agent may be silent before that is recorded.
     pub offline_after: Duration,
 }
@@ -130,6 +130,15 @@ pub enum Tls {
 pub enum Bearer {
     Allowed,
     Refused,
+}
+
+/// What becomes of a second holder of an identity, which gets another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clones {
+    /// It waits until somebody approves of it.
+    Approve,
+    /// It is served at once.
+    Enroll,
 }
 
 /// Reads the whole file and reports every problem in it, not just the first.
@@ -206,7 +215,11 @@ fn read_agents(file: &mut Section<'_>) -> Agents {
         exchanges: section.integer("exchanges", 2_048, &CONNECTIONS),
         body_bytes: usize::try_from(body_bytes).unwrap_or(usize::MAX),
         timeout: section.duration("timeout", Duration::from_secs(10), &TIMEOUTS),
-        keepalive: section.duration("keepalive", Duration::from_secs(5), &TIMEOUTS),
+        clones: section.choice(
+            "clones",
+            Clones::Approve,
+            &[("approve", Clones::Approve), ("enroll", Clones::Enroll)],
+        ),
         offline_after: section.duration("offline_after", silence, &offlines),
     };
     section.finish();
@@ -300,7 +313,7 @@ mod tests {
              [agents]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
              managers = [\"m1.example.com:4320\", \"192.0.2.1:4320\"]\npoll = \"5s\"\n\
              bearer = \"refused\"\nconnections = 10\nhandshakes = 5\nexchanges = 4\n\
-             body_bytes = \"64KiB\"\ntimeout = \"1s\"\nkeepalive = \"1s\"\noffline_after = \"20s\"\n\
+             body_bytes = \"64KiB\"\ntimeout = \"1s\"\nclones = \"enroll\"\noffline_after = \"20s\"\n\
              [admin]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\nconnections = 3\n\
              body_bytes = \"1MiB\"\ntimeout = \"2s\"\n",
         )

@@ -33,6 +33,7 @@ pub mod caller;
 pub mod children;
 pub mod cli;
 pub mod client;
+pub mod fleet;
 pub mod gateway;
 pub mod http;
 pub mod latency;
