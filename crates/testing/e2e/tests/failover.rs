@@ -203,7 +203,7 @@ fn core_dumps_are_off_unless_a_switch_is_there() -> anyhow::Result<()> {
     let origin = Origin::start()?;
     let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
     let soft = |pid: u32| -> anyhow::Result<String> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
+        let text = fs::read_to_string(format!("/proc/{pid}/limits"))?;
         let line = text.lines().find(|line| line.starts_with("Max core file size"));
         let line = line.context("a limit")?;
         Ok(line.split_whitespace().nth(4).context("a soft limit")?.to_owned())
@@ -211,12 +211,12 @@ fn core_dumps_are_off_unless_a_switch_is_there() -> anyhow::Result<()> {
     for process in gateway.processes() {
         assert!(["0", "1"].contains(&&*soft(process.pid())?), "{process:?}");
     }
-    std::fs::write(gateway.path().join("state/.slavedumpcore"), "")?;
+    fs::write(gateway.path().join("state/.slavedumpcore"), "")?;
     let victim = gateway.kill(Process::Worker(gateway.active()?), Signal::KILL)?;
     let status = gateway.wait_ready_without(&[victim.pid()])?;
     let standby = status.standby().and_then(|slot| status.process(Process::Worker(slot)));
     let standby = standby.context("a standby")?.pid;
-    let text = std::fs::read_to_string(format!("/proc/{standby}/limits"))?;
+    let text = fs::read_to_string(format!("/proc/{standby}/limits"))?;
     let line = text.lines().find(|line| line.starts_with("Max core file size"));
     let words: Vec<&str> = line.context("a limit")?.split_whitespace().collect();
     assert_eq!(words[4], words[5], "as much as the machine allows");
@@ -233,10 +233,10 @@ fn a_share_of_memory_is_a_limit_and_costs_only_who_exceeds_it() -> anyhow::Resul
     let worker = status.process(Process::Worker(active)).context("a worker has a status")?;
     let share = worker.memory_max_bytes.context("a worker has a share")?;
     assert!(worker.memory_bytes < share, "{worker:?}");
-    let text = std::fs::read_to_string(format!("/proc/{}/limits", worker.pid))?;
+    let text = fs::read_to_string(format!("/proc/{}/limits", worker.pid))?;
     let limit = text.lines().find(|line| line.starts_with("Max data size")).context("a limit")?;
     assert!(limit.contains(&format!(" {share} ")), "{limit}");
-    let keeper = std::fs::read_to_string(format!("/proc/{}/limits", worker.keeper_pid.unwrap()))?;
+    let keeper = fs::read_to_string(format!("/proc/{}/limits", worker.keeper_pid.unwrap()))?;
     assert!(!keeper.contains(&format!(" {share} ")), "a keeper is not limited");
 
     let victim = scene.gateway.process(Process::Worker(active))?;
