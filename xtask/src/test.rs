@@ -13,6 +13,9 @@ use crate::{need, shell};
 /// Whom the same clients torture too: program and package.
 pub(crate) const PEERS: [(&str, &str); 2] = [("nginx", "nginx-light"), ("haproxy", "haproxy")];
 
+/// What managers keep a fleet in: the tests start servers of their own.
+const DATABASE: [(&str, &str); 1] = [("pg_ctlcluster", "postgresql")];
+
 /// Which tests to run.
 #[derive(Debug, Default, Args)]
 pub struct Options {
@@ -23,7 +26,7 @@ pub struct Options {
 
 /// Installs what is missing, builds, and runs the tests.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    need::programs(&PEERS)?;
+    need::programs(&[&PEERS[..], &DATABASE].concat())?;
     need::nextest()?;
     let program = build()?;
     let mut tests = shell::cargo(&["nextest", "run", "--workspace"]);

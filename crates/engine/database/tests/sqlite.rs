@@ -1,5 +1,12 @@
 //! The suite over SQLite.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
 use mainstay_database::{Limits, Location, open};
 use suite::World;
 
@@ -7,7 +14,7 @@ mod suite;
 
 whole_suite!(crate::with_world);
 
-pub fn with_world(test: impl AsyncFnOnce(World)) {
+pub(crate) fn with_world(test: impl AsyncFnOnce(World)) {
     let directory = tempfile::tempdir().unwrap();
     let location = Location::File(directory.path().join("fleet.db"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

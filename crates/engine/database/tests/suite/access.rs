@@ -13,7 +13,7 @@ async fn user(world: &World, name: &str, role: Role) -> UserId {
     world.one.create_user(name, "$argon2id$", role, audit("user.create")).await.unwrap()
 }
 
-pub async fn the_last_administrator_stays(world: &World) {
+pub(crate) async fn the_last_administrator_stays(world: &World) {
     let one = user(world, "one", Role::Administrator).await;
     let two = user(world, "two", Role::Administrator).await;
     user(world, "three", Role::Operator).await;
@@ -41,7 +41,7 @@ pub async fn the_last_administrator_stays(world: &World) {
     assert_eq!(world.one.users().await.unwrap().len(), 2);
 }
 
-pub async fn sessions_end_with_what_gave_them(world: &World) {
+pub(crate) async fn sessions_end_with_what_gave_them(world: &World) {
     let alice = user(world, "alice", Role::Operator).await;
     world.one.open_session(hash(1), alice, HOUR, audit("login")).await.unwrap();
     let session = async || world.two.session(hash(1), HOUR).await.unwrap();
@@ -62,7 +62,7 @@ pub async fn sessions_end_with_what_gave_them(world: &World) {
     assert!(named.used_at.is_some());
 }
 
-pub async fn tokens_stand_for_users(world: &World) {
+pub(crate) async fn tokens_stand_for_users(world: &World) {
     let alice = user(world, "alice", Role::Operator).await;
     let new = NewApiToken {
         secret: hash(1),
@@ -84,7 +84,7 @@ pub async fn tokens_stand_for_users(world: &World) {
     assert!(matches!(again, Err(StoreError::Missing { .. })), "{again:?}");
 }
 
-pub async fn every_change_is_written_down(world: &World) {
+pub(crate) async fn every_change_is_written_down(world: &World) {
     for number in 0..5 {
         let name = format!("group {number}");
         world.one.create_group(&name, "", audit("group.create")).await.unwrap();

@@ -15,7 +15,7 @@ async fn found(world: &World, filter: AgentFilter) -> Vec<String> {
     page.rows.into_iter().map(|row| row.name).collect()
 }
 
-pub async fn agents_are_listed_by_name_and_found(world: &World) {
+pub(crate) async fn agents_are_listed_by_name_and_found(world: &World) {
     let group = world.agents(12).await;
     let mut range = Range::first(5);
     let mut names = Vec::new();
@@ -41,7 +41,7 @@ pub async fn agents_are_listed_by_name_and_found(world: &World) {
     assert_eq!(found(world, in_group).await.len(), 12);
 }
 
-pub async fn the_fleet_is_counted(world: &World) {
+pub(crate) async fn the_fleet_is_counted(world: &World) {
     let group = world.agents(4).await;
     let configuration =
         world.one.create_configuration("shop", "", audit("configuration.create")).await.unwrap();
@@ -85,7 +85,7 @@ pub async fn the_fleet_is_counted(world: &World) {
     }
 }
 
-pub async fn agents_are_moved_blocked_and_given_keys(world: &World) {
+pub(crate) async fn agents_are_moved_blocked_and_given_keys(world: &World) {
     world.agents(2).await;
     let other = world.one.create_group("others", "", audit("group.create")).await.unwrap();
     let both = vec![uid(1), uid(2), uid(9)];
@@ -105,7 +105,7 @@ pub async fn agents_are_moved_blocked_and_given_keys(world: &World) {
     assert_eq!(world.load(uid(1)).await.credential, new);
 }
 
-pub async fn a_second_holder_is_counted_and_raises_an_alert(world: &World) {
+pub(crate) async fn a_second_holder_is_counted_and_raises_an_alert(world: &World) {
     world.agents(1).await;
     for store in [&world.one, &world.two] {
         let fork = Fork {

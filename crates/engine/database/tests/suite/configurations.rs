@@ -27,7 +27,7 @@ async fn versions(world: &World) -> [VersionId; 2] {
     ids
 }
 
-pub async fn groups_and_versions_hold_each_other(world: &World) {
+pub(crate) async fn groups_and_versions_hold_each_other(world: &World) {
     let group = world.agents(1).await;
     let [first, _second] = versions(world).await;
     world.one.set_group_version(group, Some(first), audit("group.set")).await.unwrap();
@@ -89,7 +89,7 @@ async fn desired(world: &World) -> [Option<VersionId>; 3] {
     desired
 }
 
-pub async fn a_rollout_goes_in_waves_and_is_adopted(world: &World) {
+pub(crate) async fn a_rollout_goes_in_waves_and_is_adopted(world: &World) {
     let (rollout, [old, new]) = begin(world).await;
     assert!(world.one.step_rollout(step(rollout, 1, Some(0)), None).await.unwrap());
     let stale = world.two.step_rollout(step(rollout, 1, Some(1)), None).await.unwrap();
@@ -120,7 +120,7 @@ pub async fn a_rollout_goes_in_waves_and_is_adopted(world: &World) {
     assert_eq!(world.one.live_rollouts().await.unwrap(), []);
 }
 
-pub async fn a_rollout_is_reverted(world: &World) {
+pub(crate) async fn a_rollout_is_reverted(world: &World) {
     let (rollout, [old, new]) = begin(world).await;
     assert!(world.one.step_rollout(step(rollout, 1, Some(0)), None).await.unwrap());
     assert_eq!(desired(world).await, [Some(new), Some(old), Some(old)]);
@@ -135,7 +135,7 @@ pub async fn a_rollout_is_reverted(world: &World) {
     assert_eq!(states, [MemberState::RolledBack, waiting, waiting]);
 }
 
-pub async fn settings_are_compared_and_set(world: &World) {
+pub(crate) async fn settings_are_compared_and_set(world: &World) {
     assert_eq!(world.one.database_id().await.unwrap(), world.two.database_id().await.unwrap());
     let set = async |expected: Option<&[u8]>, value: Option<&[u8]>| {
         world.two.set_setting("pin", expected, value, None).await.unwrap()

@@ -23,7 +23,7 @@ fn numbers(rows: &[EventRow]) -> Vec<u64> {
     rows.iter().filter_map(|row| row.origin.map(|(_stream, number)| number)).collect()
 }
 
-pub async fn events_are_stored_once_and_in_order(world: &World) {
+pub(crate) async fn events_are_stored_once_and_in_order(world: &World) {
     world.agents(1).await;
     for (first, count) in [(1, 3), (1, 3), (2, 4), (6, 0), (6, 1), (1, 2)] {
         send(world, first, count).await;
@@ -38,7 +38,7 @@ pub async fn events_are_stored_once_and_in_order(world: &World) {
     assert_eq!(streams[0].cursor.hash, hash(6));
 }
 
-pub async fn a_gap_and_another_stream_are_refused(world: &World) {
+pub(crate) async fn a_gap_and_another_stream_are_refused(world: &World) {
     world.agents(1).await;
     send(world, 1, 2).await;
     assert_eq!(send(world, 4, 1).await, Judgement::Gap { through: 2 });
@@ -53,7 +53,7 @@ pub async fn a_gap_and_another_stream_are_refused(world: &World) {
     assert_eq!(numbers(&page.rows), [2, 1]);
 }
 
-pub async fn a_reader_that_comes_back_misses_nothing(world: &World) {
+pub(crate) async fn a_reader_that_comes_back_misses_nothing(world: &World) {
     world.agents(1).await;
     send(world, 1, 2).await;
     let mut position = world.two.events_end().await.unwrap();
@@ -74,7 +74,7 @@ pub async fn a_reader_that_comes_back_misses_nothing(world: &World) {
     assert_eq!(seen, (3..=11).collect::<Vec<u64>>());
 }
 
-pub async fn events_are_found_by_what_they_are(world: &World) {
+pub(crate) async fn events_are_found_by_what_they_are(world: &World) {
     world.agents(2).await;
     send(world, 1, 6).await;
     let told = NewEvent {
@@ -113,7 +113,7 @@ pub async fn events_are_found_by_what_they_are(world: &World) {
     assert_eq!(paged, find(EventFilter::default()).await);
 }
 
-pub async fn a_silent_agent_is_told_of_once(world: &World) {
+pub(crate) async fn a_silent_agent_is_told_of_once(world: &World) {
     world.agents(3).await;
     for number in 1..=2 {
         world.commit(world.next(uid(number)).await).await;
@@ -133,7 +133,7 @@ pub async fn a_silent_agent_is_told_of_once(world: &World) {
     assert_eq!(world.load(uid(1)).await.presence, mainstay_database::Presence::Online);
 }
 
-pub async fn days_are_turned(world: &World) {
+pub(crate) async fn days_are_turned(world: &World) {
     world.agents(1).await;
     send(world, 1, 2).await;
     assert_eq!(world.one.turn_days(7).await.unwrap(), []);

@@ -8,7 +8,7 @@ use mainstay_database::{
 use super::World;
 use super::world::{SECRET, STREAM, audit, enrolment, hash, next, uid};
 
-pub async fn an_agent_joins_once(world: &World) {
+pub(crate) async fn an_agent_joins_once(world: &World) {
     let group = world.group().await;
     let new = Enrolled::New { group, standing: Standing::Active };
     let again = Enrolled::Again { group, standing: Standing::Active };
@@ -30,7 +30,7 @@ pub async fn an_agent_joins_once(world: &World) {
     assert_eq!(loaded.fingerprint, [1]);
 }
 
-pub async fn a_token_says_who_may_join(world: &World) {
+pub(crate) async fn a_token_says_who_may_join(world: &World) {
     let group = world.group().await;
     let once = hash(78);
     world.token(group, once, Some(1)).await;
@@ -53,7 +53,7 @@ pub async fn a_token_says_who_may_join(world: &World) {
     assert_eq!(revoked, Enrolled::Refused(EnrolmentRefusal::Revoked));
 }
 
-pub async fn of_two_managers_one_commits(world: &World) {
+pub(crate) async fn of_two_managers_one_commits(world: &World) {
     world.agents(1).await;
     let loaded = world.load(uid(1)).await;
     let (mut one, mut two) = (next(&loaded), next(&loaded));
@@ -71,7 +71,7 @@ pub async fn of_two_managers_one_commits(world: &World) {
     assert_eq!(world.load(uid(1)).await.chain, lost.chain);
 }
 
-pub async fn the_last_reply_is_kept_and_only_the_last(world: &World) {
+pub(crate) async fn the_last_reply_is_kept_and_only_the_last(world: &World) {
     world.agents(1).await;
     let reply = async |sequence| world.two.last_reply(uid(1), sequence).await.unwrap();
     assert_eq!(reply(0).await.as_deref(), Some(&b"welcome"[..]));
@@ -82,7 +82,7 @@ pub async fn the_last_reply_is_kept_and_only_the_last(world: &World) {
     assert_eq!(reply(1).await, None);
 }
 
-pub async fn an_exchange_that_is_asked_for_again_is_recognised(world: &World) {
+pub(crate) async fn an_exchange_that_is_asked_for_again_is_recognised(world: &World) {
     world.agents(1).await;
     let mut exchange = world.next(uid(1)).await;
     exchange.events = Some(super::world::batch(1, 3));
@@ -92,7 +92,7 @@ pub async fn an_exchange_that_is_asked_for_again_is_recognised(world: &World) {
     assert_eq!(events.rows.len(), 3);
 }
 
-pub async fn what_an_agent_says_of_itself_stays_until_it_says_otherwise(world: &World) {
+pub(crate) async fn what_an_agent_says_of_itself_stays_until_it_says_otherwise(world: &World) {
     world.agents(1).await;
     let mut exchange = world.next(uid(1)).await;
     let applied =
@@ -125,7 +125,7 @@ pub async fn what_an_agent_says_of_itself_stays_until_it_says_otherwise(world: &
     assert!(loaded.seen_at.unwrap() <= loaded.now);
 }
 
-pub async fn an_agent_that_was_removed_is_unknown(world: &World) {
+pub(crate) async fn an_agent_that_was_removed_is_unknown(world: &World) {
     world.agents(2).await;
     let exchange = world.next(uid(1)).await;
     world.two.remove_agent(uid(1), audit("agent.remove")).await.unwrap();
@@ -134,7 +134,7 @@ pub async fn an_agent_that_was_removed_is_unknown(world: &World) {
     world.load(uid(2)).await;
 }
 
-pub async fn many_exchanges_at_once_are_all_answered(world: &World) {
+pub(crate) async fn many_exchanges_at_once_are_all_answered(world: &World) {
     world.agents(100).await;
     for _round in 0..3 {
         let mut all = Vec::new();

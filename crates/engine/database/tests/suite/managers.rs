@@ -11,7 +11,7 @@ use super::world::{MANAGER, OTHER, all, audit};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-pub async fn one_manager_has_a_job_at_a_time(world: &World) {
+pub(crate) async fn one_manager_has_a_job_at_a_time(world: &World) {
     let ask = async |holder| world.one.lease("offline", holder, HOUR).await.unwrap();
     assert!(matches!(ask(MANAGER).await, Lease::Held { term: 1, .. }));
     assert!(matches!(ask(OTHER).await, Lease::Taken { by: MANAGER, .. }));
@@ -22,7 +22,7 @@ pub async fn one_manager_has_a_job_at_a_time(world: &World) {
     assert!(matches!(ask(OTHER).await, Lease::Held { term: 2, .. }));
 }
 
-pub async fn a_lease_runs_out_by_the_clock_of_the_database(world: &World) {
+pub(crate) async fn a_lease_runs_out_by_the_clock_of_the_database(world: &World) {
     let short = Duration::from_millis(20);
     let held = world.one.lease("days", MANAGER, short).await.unwrap();
     let Lease::Held { until, .. } = held else { panic!("{held:?}") };
@@ -43,7 +43,7 @@ pub async fn a_lease_runs_out_by_the_clock_of_the_database(world: &World) {
     }
 }
 
-pub async fn managers_say_that_they_are_there(world: &World) {
+pub(crate) async fn managers_say_that_they_are_there(world: &World) {
     let beat = ManagerBeat {
         manager: MANAGER,
         name: "one".into(),
@@ -64,7 +64,7 @@ pub async fn managers_say_that_they_are_there(world: &World) {
     assert_eq!(world.one.managers().await.unwrap(), []);
 }
 
-pub async fn alerts_with_one_key_are_one(world: &World) {
+pub(crate) async fn alerts_with_one_key_are_one(world: &World) {
     let alert = NewAlert {
         key: "database".into(),
         kind: "slow".into(),

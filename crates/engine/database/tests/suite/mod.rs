@@ -1,15 +1,15 @@
 //! What every backend must do. Each test is given two managers on one database.
 
-pub mod access;
-pub mod agents;
-pub mod configurations;
-pub mod events;
-pub mod exchanges;
-pub mod managers;
-pub mod model;
-pub mod world;
+pub(crate) mod access;
+pub(crate) mod agents;
+pub(crate) mod configurations;
+pub(crate) mod events;
+pub(crate) mod exchanges;
+pub(crate) mod managers;
+pub(crate) mod model;
+pub(crate) mod world;
 
-pub use world::World;
+pub(crate) use world::World;
 
 /// Makes a test of each, over worlds that `$run` makes.
 #[macro_export]

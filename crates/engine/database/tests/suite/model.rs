@@ -124,7 +124,7 @@ fn exchange(request: &Request, loaded: &Loaded, token: Hash) -> Exchange {
     }
 }
 
-pub async fn every_event_once_and_in_order_whatever_gets_lost(world: &World) {
+pub(crate) async fn every_event_once_and_in_order_whatever_gets_lost(world: &World) {
     world.agents(AGENTS).await;
     let mut luck = Luck(0x006d_6169_6e73_7461);
     let mut agents: Vec<Agent> = (1..=AGENTS)

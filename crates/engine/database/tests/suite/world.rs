@@ -9,27 +9,27 @@ use mainstay_database::{
 };
 
 /// Two managers on one database.
-pub struct World {
+pub(crate) struct World {
     pub one: Arc<dyn Store>,
     pub two: Arc<dyn Store>,
 }
 
-pub const MANAGER: ManagerId = ManagerId([1; 16]);
-pub const OTHER: ManagerId = ManagerId([2; 16]);
-pub const STREAM: StreamId = StreamId([5; 16]);
-pub const SECRET: Hash = Hash([77; 32]);
+pub(crate) const MANAGER: ManagerId = ManagerId([1; 16]);
+pub(crate) const OTHER: ManagerId = ManagerId([2; 16]);
+pub(crate) const STREAM: StreamId = StreamId([5; 16]);
+pub(crate) const SECRET: Hash = Hash([77; 32]);
 
-pub fn uid(number: u8) -> AgentUid {
+pub(crate) fn uid(number: u8) -> AgentUid {
     AgentUid([number; 16])
 }
 
-pub fn hash(number: u64) -> Hash {
+pub(crate) fn hash(number: u64) -> Hash {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
     Hash(bytes)
 }
 
-pub fn audit(action: &str) -> Audit {
+pub(crate) fn audit(action: &str) -> Audit {
     Audit {
         actor: "alice".into(),
         address: "192.0.2.7".into(),
@@ -39,19 +39,19 @@ pub fn audit(action: &str) -> Audit {
     }
 }
 
-pub fn all() -> Range {
+pub(crate) fn all() -> Range {
     Range::default()
 }
 
 impl World {
     /// A group, and a token for it that anybody may use.
-    pub async fn group(&self) -> GroupId {
+    pub(crate) async fn group(&self) -> GroupId {
         let group = self.one.create_group("gateways", "", audit("group.create")).await.unwrap();
         self.token(group, SECRET, None).await;
         group
     }
 
-    pub async fn token(&self, group: GroupId, secret: Hash, uses: Option<u32>) {
+    pub(crate) async fn token(&self, group: GroupId, secret: Hash, uses: Option<u32>) {
         let token = NewEnrolmentToken {
             secret,
             group,
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// A group with agents 1 to `count`.
-    pub async fn agents(&self, count: u8) -> GroupId {
+    pub(crate) async fn agents(&self, count: u8) -> GroupId {
         let group = self.group().await;
         for number in 1..=count {
             let enrolled = self.one.enroll(enrolment(number)).await.unwrap();
@@ -73,24 +73,24 @@ impl World {
         group
     }
 
-    pub async fn load(&self, agent: AgentUid) -> Loaded {
+    pub(crate) async fn load(&self, agent: AgentUid) -> Loaded {
         self.one.load(agent, Some(STREAM)).await.unwrap().expect("the agent is there")
     }
 
     /// The next exchange of an agent, through the first manager.
-    pub async fn next(&self, agent: AgentUid) -> Exchange {
+    pub(crate) async fn next(&self, agent: AgentUid) -> Exchange {
         next(&self.load(agent).await)
     }
 
     /// Performs an exchange that must be committed.
-    pub async fn commit(&self, exchange: Exchange) {
+    pub(crate) async fn commit(&self, exchange: Exchange) {
         let done = self.one.exchange(exchange).await.unwrap();
         assert!(matches!(done, Exchanged::Committed { .. }), "{done:?}");
     }
 }
 
 /// An agent that wants to join.
-pub fn enrolment(number: u8) -> Enrolment {
+pub(crate) fn enrolment(number: u8) -> Enrolment {
     Enrolment {
         secret: SECRET,
         agent: uid(number),
@@ -106,7 +106,7 @@ pub fn enrolment(number: u8) -> Enrolment {
 }
 
 /// What follows a row, with nothing in it.
-pub fn next(loaded: &Loaded) -> Exchange {
+pub(crate) fn next(loaded: &Loaded) -> Exchange {
     let sequence = loaded.chain.sequence + 1;
     Exchange {
         agent: loaded.agent,
@@ -122,7 +122,7 @@ pub fn next(loaded: &Loaded) -> Exchange {
 }
 
 /// Events `first` and so on of the stream of made-up hashes.
-pub fn batch(first: u64, count: u64) -> EventBatch {
+pub(crate) fn batch(first: u64, count: u64) -> EventBatch {
     let event = |number: u64| ChainedEvent {
         event: AgentEvent {
             at: number.cast_signed(),
