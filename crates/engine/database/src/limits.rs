@@ -13,8 +13,11 @@ pub struct Limits {
     pub waiting: usize,
     /// Connections to PostgreSQL for what people ask; exchanges have two of their own.
     pub connections: usize,
-    /// How long to try to connect to one host.
+    /// How long to try to connect to one host of PostgreSQL.
     pub connect_timeout: Duration,
+    /// How long PostgreSQL may take for any answer, a commit among them. Then the connection is
+    /// given up, and the next host is tried.
+    pub answer_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -25,6 +28,7 @@ impl Default for Limits {
             waiting: 4_096,
             connections: 4,
             connect_timeout: Duration::from_secs(3),
+            answer_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -11,6 +11,8 @@ use mainstay_database::{Limits, open};
 use server::Server;
 use suite::World;
 
+mod fleet;
+mod outage;
 mod server;
 mod suite;
 

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::future::{join, join_all, join4};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, Statement};
+use tokio_postgres::{Error, Statement};
 
 use super::error::failed;
 use super::events::{self, Columns};
 use super::session::{NOW, parameters};
+use super::target::Link;
 use crate::agent::{Presence, StatusReport};
 use crate::exchange::{ChainRow, EventCursor, Exchange, Judgement};
 use crate::id::{AgentUid, StreamId};
@@ -28,7 +29,7 @@ pub(crate) enum Done {
 
 /// A connection with everything prepared.
 pub(crate) struct Prepared {
-    client: Client,
+    client: Link,
     clock: Statement,
     lock: Statement,
     cursors: Statement,
@@ -65,7 +66,7 @@ const STREAMS: &str = "
         through = excluded.through, hash = excluded.hash, updated_at = excluded.updated_at";
 
 impl Prepared {
-    pub(crate) async fn new(client: Client) -> Stored<Self> {
+    pub(crate) async fn new(client: Link) -> Stored<Self> {
         let prepare = async |sql: &str| client.prepare(sql).await.map_err(failed("preparing"));
         Ok(Self {
             clock: prepare(&format!("SELECT {NOW}")).await?,
@@ -82,6 +83,10 @@ impl Prepared {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
+    }
+
+    pub(crate) const fn host(&self) -> usize {
+        self.client.host()
     }
 }
 

@@ -1,15 +1,16 @@
 //! The task that commits exchanges, many at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::{self, Done, Prepared};
-use super::connections::Target;
 use super::error::{Cure, cure};
 use super::events;
 use super::loads::Loads;
+use super::target::Target;
 use crate::error::StoreError;
 use crate::exchange::{Exchange, Exchanged};
 use crate::limits::Limits;
@@ -27,6 +28,7 @@ pub(crate) struct Waiting {
 
 struct Batcher {
     target: Target,
+    limit: Duration,
     loads: Arc<Loads>,
     prepared: Option<Prepared>,
 }
@@ -39,7 +41,7 @@ pub(crate) async fn run(
     limits: Limits,
 ) {
     let rows = limits.batch_rows.max(1);
-    let mut batcher = Batcher { target, loads, prepared: None };
+    let mut batcher = Batcher { target, limit: limits.answer_timeout, loads, prepared: None };
     let mut taken = Vec::with_capacity(rows);
     while receiver.recv_many(&mut taken, rows).await > 0 {
         let until = Instant::now() + limits.batch_window;
@@ -118,8 +120,6 @@ impl Batcher {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            // Whatever it was, nothing may be left open.
-            self.prepared = None;
             match (&error, cure(&error)) {
                 // Whether it was committed is unknown. Then each is recognised.
                 (StoreError::Unavailable { .. }, _) if lost == 0 => lost = 1,
@@ -131,10 +131,18 @@ impl Batcher {
     }
 
     async fn attempt(&mut self, exchanges: &[&Exchange]) -> Stored<Vec<Done>> {
-        if let Some(prepared) = self.prepared.as_ref().filter(|prepared| !prepared.is_closed()) {
-            return batch::perform(prepared, exchanges).await;
-        }
-        let prepared = self.prepared.insert(Prepared::new(self.target.connect().await?).await?);
-        batch::perform(prepared, exchanges).await
+        let prepared = match self.prepared.take().filter(|prepared| !prepared.is_closed()) {
+            Some(prepared) => prepared,
+            None => {
+                let link = self.target.connect().await?;
+                let host = link.host();
+                self.target.within(self.limit, host, Prepared::new(link)).await?
+            }
+        };
+        let done = batch::perform(&prepared, exchanges);
+        let done = self.target.within(self.limit, prepared.host(), done).await?;
+        // It is kept only if nothing is left open on it.
+        self.prepared = Some(prepared);
+        Ok(done)
     }
 }

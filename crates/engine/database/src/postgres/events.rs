@@ -1,12 +1,15 @@
 //! Events: a partition for each day. To forget a day is to detach its partition, which waits
 //! for nobody and makes nobody wait, and then to drop it.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::connections::{LOCK, Target, UNLOCK};
+use super::connections::{LOCK, UNLOCK};
 use super::error::failed;
 use super::session::NOW;
+use super::target::{Link, Target};
 use crate::event::NewEvent;
 use crate::exchange::AgentEvent;
 use crate::id::{AgentUid, ManagerId, StreamId};
@@ -17,6 +20,12 @@ use crate::time::{Day, WallTime};
 
 /// Days that have a partition before they begin, today included.
 const AHEAD: i64 = 3;
+
+/// How long making a day's partition may take: exchanges wait for it.
+const MAKING: Duration = Duration::from_secs(10);
+
+/// How long dropping days may take. What is broken off is finished the next time.
+const TURNING: Duration = Duration::from_secs(120);
 
 /// The days that hold events, oldest first.
 pub(crate) const DAYS: &str = "
@@ -109,18 +118,27 @@ impl<'e> Columns<'e> {
 
 /// Makes partitions for today and the days that follow.
 pub(crate) async fn make(target: &Target) -> Stored<()> {
-    let client = locked(target).await?;
-    make_days(&client).await?;
-    unlock(&client).await
+    let client = target.connect().await?;
+    let work = async {
+        lock(&client).await?;
+        make_days(&client).await?;
+        unlock(&client).await
+    };
+    target.within(MAKING, client.host(), work).await
 }
 
 /// The same, and drops the days before the last `keep`.
 pub(crate) async fn turn(target: &Target, keep: u32) -> Stored<Vec<Day>> {
-    let client = locked(target).await?;
-    let today = make_days(&client).await?;
+    let client = target.connect().await?;
+    target.within(TURNING, client.host(), drop_days(&client, keep)).await
+}
+
+async fn drop_days(client: &Link, keep: u32) -> Stored<Vec<Day>> {
+    lock(client).await?;
+    let today = make_days(client).await?;
     let first = Day(today.0 - i64::from(keep.max(1)) + 1);
     let mut gone = Vec::new();
-    for (day, state) in tables(&client).await?.into_iter().filter(|&(day, _state)| day < first) {
+    for (day, state) in tables(client).await?.into_iter().filter(|&(day, _state)| day < first) {
         let table = table(day);
         // Of these, the second finishes what was broken off.
         let detach = match state {
@@ -133,14 +151,12 @@ pub(crate) async fn turn(target: &Target, keep: u32) -> Stored<Vec<Day>> {
         }
         gone.push(day);
     }
-    unlock(&client).await?;
+    unlock(client).await?;
     Ok(gone)
 }
 
-async fn locked(target: &Target) -> Stored<Client> {
-    let client = target.connect().await?;
-    client.batch_execute(LOCK).await.map_err(failed("turning the days"))?;
-    Ok(client)
+async fn lock(client: &Client) -> Stored<()> {
+    client.batch_execute(LOCK).await.map_err(failed("turning the days"))
 }
 
 async fn unlock(client: &Client) -> Stored<()> {

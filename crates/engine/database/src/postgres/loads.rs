@@ -2,13 +2,14 @@
 //! without waiting for answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::Statement;
 
-use super::connections::Target;
 use super::error::failed;
 use super::session::{NOW, parameters, row};
+use super::target::{Link, Target};
 use crate::error::StoreError;
 use crate::exchange::Loaded;
 use crate::id::{AgentUid, StreamId};
@@ -19,11 +20,12 @@ use crate::store::Stored;
 #[derive(Debug)]
 pub(crate) struct Loads {
     target: Target,
+    limit: Duration,
     connection: Mutex<Option<Arc<Connection>>>,
 }
 
 struct Connection {
-    client: Client,
+    client: Link,
     load: Statement,
     last_reply: Statement,
 }
@@ -41,8 +43,8 @@ enum Question {
 }
 
 impl Loads {
-    pub(crate) fn new(target: Target) -> Self {
-        Self { target, connection: Mutex::default() }
+    pub(crate) fn new(target: Target, limit: Duration) -> Self {
+        Self { target, limit, connection: Mutex::default() }
     }
 
     pub(crate) async fn load(&self, agent: AgentUid, stream: StreamId) -> Stored<Option<Loaded>> {
@@ -62,13 +64,23 @@ impl Loads {
     /// Asks, and once more over a new connection if the first was lost.
     async fn ask(&self, question: Question, values: &[Value]) -> Stored<Option<Row>> {
         let connection = self.connection(None).await?;
-        match connection.ask(question, values).await {
+        match self.ask_over(&connection, question, values).await {
             Err(StoreError::Unavailable { .. }) => {
                 let connection = self.connection(Some(&connection)).await?;
-                connection.ask(question, values).await
+                self.ask_over(&connection, question, values).await
             }
             answered => answered,
         }
+    }
+
+    async fn ask_over(
+        &self,
+        connection: &Connection,
+        question: Question,
+        values: &[Value],
+    ) -> Stored<Option<Row>> {
+        let answer = connection.ask(question, values);
+        self.target.within(self.limit, connection.client.host(), answer).await
     }
 
     /// The connection, but not the one that was `lost`.
@@ -83,8 +95,11 @@ impl Loads {
         let failed = failed("preparing");
         let client = self.target.connect().await?;
         let load = agents::LOAD.replace("e.hash\n", &format!("e.hash, {NOW}\n"));
-        let load = client.prepare(&load).await.map_err(&failed)?;
-        let last_reply = client.prepare(agents::LAST_REPLY).await.map_err(&failed)?;
+        let prepare = async {
+            let load = client.prepare(&load).await.map_err(&failed)?;
+            Ok((load, client.prepare(agents::LAST_REPLY).await.map_err(&failed)?))
+        };
+        let (load, last_reply) = self.target.within(self.limit, client.host(), prepare).await?;
         let connection = Arc::new(Connection { client, load, last_reply });
         *kept = Some(Arc::clone(&connection));
         Ok(connection)

@@ -18,6 +18,7 @@ mod error;
 mod events;
 mod loads;
 mod session;
+mod target;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
@@ -48,7 +49,8 @@ impl Postgres {
     pub(crate) async fn open(config: &Config, limits: &Limits) -> Stored<Self> {
         let connections = Connections::new(config, limits);
         connections.migrate().await?;
-        let loads = std::sync::Arc::new(Loads::new(connections.target().clone()));
+        let loads =
+            std::sync::Arc::new(Loads::new(connections.target().clone(), limits.answer_timeout));
         let (exchanges, receiver) = mpsc::channel(limits.waiting.max(1));
         let batcher = batcher::run(
             connections.target().clone(),

@@ -2,16 +2,15 @@
 //! to a thread that may wait.
 
 use std::error::Error;
-use std::future::Future;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::runtime::Handle;
-use tokio_postgres::Client;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use super::connections::Target;
 use super::error::failed;
 use super::events;
+use super::target::{Link, Target};
 use crate::error::StoreError;
 use crate::event::NewEvent;
 use crate::id::ManagerId;
@@ -24,51 +23,76 @@ pub(crate) const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000):
 
 #[derive(Debug)]
 pub(crate) struct PostgresSession {
-    client: Client,
-    handle: Handle,
-    target: Target,
-    /// Whether the connection has nothing open.
-    clean: bool,
+    pub(crate) link: Link,
+    pub(crate) handle: Handle,
+    pub(crate) target: Target,
+    /// How long any answer may take.
+    pub(crate) limit: Duration,
+    pub(crate) state: State,
+}
+
+/// What is known of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing is open.
+    Clean,
+    /// In a transaction, or a statement of one was not answered.
+    Open,
 }
 
 impl PostgresSession {
-    pub(crate) const fn new(client: Client, handle: Handle, target: Target) -> Self {
-        Self { client, handle, target, clean: true }
-    }
-
-    pub(crate) const fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// The connection, if it can be used again.
-    pub(crate) fn into_clean(self) -> Option<Client> {
-        (self.clean && !self.client.is_closed()).then_some(self.client)
+    pub(crate) fn into_clean(self) -> Option<Link> {
+        (self.state == State::Clean && !self.link.is_closed()).then_some(self.link)
     }
 
-    pub(crate) fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
-        self.handle.block_on(answer)
+    /// Goes on over a new connection.
+    pub(crate) fn connect(&mut self) -> Stored<()> {
+        self.link = self.handle.block_on(self.target.connect())?;
+        self.state = State::Clean;
+        Ok(())
     }
 
-    /// Runs `operation` as one transaction.
+    pub(crate) fn make_days(&self) -> Stored<()> {
+        self.handle.block_on(events::make(&self.target))
+    }
+
+    fn wait<T>(
+        &self,
+        during: &'static str,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Stored<T> {
+        let answer = async { answer.await.map_err(failed(during)) };
+        self.handle.block_on(self.target.within(self.limit, self.link.host(), answer))
+    }
+
+    pub(crate) fn begin(&mut self, begin: &str) -> Stored<()> {
+        self.state = State::Open;
+        self.execute(begin)
+    }
+
+    /// Runs `operation` in the transaction that was begun, and ends it.
     pub(crate) fn transaction<T>(
         &mut self,
-        begin: &str,
         operation: &impl Fn(&mut dyn Session) -> Stored<T>,
     ) -> Stored<T> {
-        self.clean = false;
-        self.execute(begin)?;
         let done = operation(self);
-        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let ended = self.execute(end);
-        // Whatever came of a commit that failed: the transaction is over.
-        self.clean = ended.is_ok() || !self.client.is_closed();
+        if let Err(StoreError::Unavailable { .. }) = done {
+            // Nobody answers here.
+            return done;
+        }
+        let ended = self.execute(if done.is_ok() { "COMMIT" } else { "ROLLBACK" });
+        if !matches!(ended, Err(StoreError::Unavailable { .. })) {
+            // Whatever came of a commit that was refused: the transaction is over.
+            self.state = State::Clean;
+        }
         let done = done?;
         ended?;
         Ok(done)
     }
 
     fn execute(&self, sql: &str) -> Stored<()> {
-        self.wait(self.client.batch_execute(sql)).map_err(failed("a transaction"))
+        self.wait("a transaction", self.link.batch_execute(sql))
     }
 }
 
@@ -124,12 +148,12 @@ impl Session for PostgresSession {
     }
 
     fn rows(&mut self, sql: &str, values: &[Value]) -> Stored<Vec<Row>> {
-        let rows = self.wait(self.client.query(sql, &parameters(values)));
-        rows.map_err(failed("a query"))?.iter().map(row).collect()
+        let rows = self.wait("a query", self.link.query(sql, &parameters(values)))?;
+        rows.iter().map(row).collect()
     }
 
     fn run(&mut self, sql: &str, values: &[Value]) -> Stored<u64> {
-        self.wait(self.client.execute(sql, &parameters(values))).map_err(failed("a statement"))
+        self.wait("a statement", self.link.execute(sql, &parameters(values)))
     }
 
     fn now(&mut self) -> Stored<WallTime> {
@@ -147,9 +171,9 @@ impl Session for PostgresSession {
         for event in told {
             columns.tell(manager, now, event);
         }
-        let stored = self
-            .wait(self.client.execute(events::INSERT, &columns.parameters(&now.0, &now.day().0)));
-        stored.map(drop).map_err(failed("storing events"))
+        let day = now.day();
+        let parameters = columns.parameters(&now.0, &day.0);
+        self.wait("storing events", self.link.execute(events::INSERT, &parameters)).map(drop)
     }
 
     fn days(&mut self) -> Stored<Vec<Day>> {

@@ -1,0 +1,235 @@
+//! Reaching the host that takes writes.
+//!
+//! # Invariants
+//!
+//! 1. One host that says nothing does not keep anybody from the others: each has its own
+//!    deadline, from the name to the first answer.
+//! 2. A host that let a question wait too long is tried last from then on: it may still let
+//!    clients in and never commit anything, like a primary that was cut off.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::error::failed;
+use crate::error::StoreError;
+use crate::limits::Limits;
+use crate::store::Stored;
+
+/// How long data may be unacknowledged before a host counts as lost.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// An answer means that the commit is on a disk, whatever the database's default is. What
+/// asks for more than that stays.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Where to connect to.
+#[derive(Clone, Debug)]
+pub(crate) struct Target(Arc<Hosts>);
+
+#[derive(Debug)]
+struct Hosts {
+    /// One for each host.
+    each: Vec<Config>,
+    /// Which is tried first.
+    first: AtomicUsize,
+    limit: Duration,
+}
+
+/// A connection.
+pub(crate) struct Link {
+    client: Client,
+    host: usize,
+    task: AbortHandle,
+}
+
+impl Target {
+    pub(crate) fn new(config: &Config, limits: &Limits) -> Self {
+        let limit = config.get_connect_timeout().copied().unwrap_or(limits.connect_timeout);
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+        let each = (0..hosts).map(|place| one_host(config, place)).collect();
+        Self(Arc::new(Hosts { each, first: AtomicUsize::new(0), limit }))
+    }
+
+    /// Connects to the first host that takes writes, the last one that did before all others.
+    pub(crate) async fn connect(&self) -> Stored<Link> {
+        let hosts = &*self.0;
+        let first = hosts.first.load(Ordering::Relaxed);
+        let mut last = late();
+        for place in 0..hosts.each.len() {
+            let host = (first + place) % hosts.each.len();
+            let Some(config) = hosts.each.get(host) else { continue };
+            match timeout(hosts.limit, connect(config, host)).await {
+                Ok(Ok(link)) => {
+                    hosts.first.store(host, Ordering::Relaxed);
+                    return Ok(link);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_late) => last = late(),
+            }
+        }
+        Err(last)
+    }
+
+    /// Waits for what `link` was asked, but not for ever.
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        host: usize,
+        answer: impl Future<Output = Stored<T>>,
+    ) -> Stored<T> {
+        let Ok(answered) = timeout(limit, answer).await else {
+            self.avoid(host);
+            return Err(late());
+        };
+        answered
+    }
+
+    /// Tries the next host first, unless somebody has found another one by now.
+    fn avoid(&self, host: usize) {
+        let next = (host + 1) % self.0.each.len().max(1);
+        if self.0.first.compare_exchange(host, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(host, "the database gave no answer in time");
+        }
+    }
+}
+
+async fn connect(config: &Config, host: usize) -> Stored<Link> {
+    let connected = config.connect(NoTls).await;
+    let (client, connection) =
+        connected.map_err(|source| StoreError::Unavailable { source: Box::new(source) })?;
+    let task = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::warn!(%error, "a connection to the database was lost");
+        }
+    });
+    let link = Link { client, host, task: task.abort_handle() };
+    link.batch_execute(DURABLE).await.map_err(failed("connecting"))?;
+    Ok(link)
+}
+
+/// No answer came in time.
+fn late() -> StoreError {
+    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+    StoreError::Unavailable { source: Box::new(source) }
+}
+
+/// The settings of a connection to one of the hosts.
+fn one_host(config: &Config, place: usize) -> Config {
+    let mut one = Config::new();
+    one.application_name(config.get_application_name().unwrap_or("mainstay"))
+        .ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .channel_binding(config.get_channel_binding())
+        .tcp_user_timeout(config.get_tcp_user_timeout().copied().unwrap_or(SILENCE))
+        .keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle());
+    config.get_user().map(|user| one.user(user));
+    config.get_password().map(|password| one.password(password));
+    config.get_dbname().map(|name| one.dbname(name));
+    config.get_options().map(|options| one.options(options));
+    config.get_keepalives_interval().map(|interval| one.keepalives_interval(interval));
+    config.get_keepalives_retries().map(|retries| one.keepalives_retries(retries));
+    match config.get_hosts().get(place) {
+        Some(Host::Tcp(name)) => {
+            one.host(name);
+        }
+        Some(Host::Unix(path)) => {
+            one.host_path(path);
+        }
+        None => {}
+    }
+    config.get_hostaddrs().get(place).map(|&address| one.hostaddr(address));
+    // One for each, or one for all.
+    let port = config.get_ports().get(place).or_else(|| config.get_ports().first());
+    port.map(|&port| one.port(port));
+    // Of several hosts, standbys are of no use.
+    let asked = config.get_target_session_attrs();
+    let several = config.get_hosts().len() > 1 || config.get_hostaddrs().len() > 1;
+    one.target_session_attrs(match asked {
+        TargetSessionAttrs::Any if several => TargetSessionAttrs::ReadWrite,
+        asked => asked,
+    });
+    one
+}
+
+impl Link {
+    pub(crate) const fn host(&self) -> usize {
+        self.host
+    }
+}
+
+impl Deref for Link {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Link {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl Drop for Link {
+    /// Whatever was asked and not answered is not waited for.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_host_has_its_own_settings() {
+        let config: Config =
+            "postgres://me:secret@one:5433,%2Frun%2Fpg:5434/fleet?keepalives_idle=7"
+                .parse()
+                .unwrap();
+        let target = Target::new(&config, &Limits::default());
+        let [one, two] = &target.0.each[..] else { panic!("two hosts") };
+        for (host, name, port) in
+            [(one, Host::Tcp("one".into()), 5433), (two, Host::Unix("/run/pg".into()), 5434)]
+        {
+            assert_eq!((host.get_hosts(), host.get_ports()), (&[name][..], &[port][..]));
+            assert_eq!((host.get_user(), host.get_dbname()), (Some("me"), Some("fleet")));
+            assert_eq!(host.get_password(), Some(&b"secret"[..]));
+            assert_eq!(host.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+            assert_eq!(host.get_keepalives_idle(), Duration::from_secs(7));
+        }
+        let alone: Config = "postgres://one/fleet".parse().unwrap();
+        let target = Target::new(&alone, &Limits::default());
+        assert_eq!(target.0.each[0].get_target_session_attrs(), TargetSessionAttrs::Any);
+    }
+
+    #[test]
+    fn a_host_that_does_not_answer_is_tried_last() {
+        let config: Config = "postgres://one,two,three/fleet".parse().unwrap();
+        let target = Target::new(&config, &Limits::default());
+        let first = || target.0.first.load(Ordering::Relaxed);
+        target.avoid(0);
+        assert_eq!(first(), 1);
+        target.avoid(0);
+        assert_eq!(first(), 1, "somebody else had noticed before");
+        target.avoid(1);
+        target.avoid(2);
+        assert_eq!(first(), 0);
+    }
+}
