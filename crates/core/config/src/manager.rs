@@ -72,6 +72,8 @@ pub struct Database {
     /// To PostgreSQL, for what people ask.
     pub connections: usize,
     pub connect_timeout: Duration,
+    /// For any answer of PostgreSQL; then the next host is tried.
+    pub answer_timeout: Duration,
 }
 
 impl std::fmt::Debug for Database {
@@ -184,6 +186,7 @@ fn read_database(file: &mut Section<'_>) -> Database {
         waiting: section.integer("waiting", 4_096, &WAITING),
         connections: section.integer("connections", 4, &DATABASE_CONNECTIONS),
         connect_timeout: section.duration("connect_timeout", Duration::from_secs(3), &TIMEOUTS),
+        answer_timeout: section.duration("answer_timeout", Duration::from_secs(5), &TIMEOUTS),
     };
     section.finish();
     database
@@ -310,6 +313,7 @@ mod tests {
             "name = \"m1\"\nthreads = 2\ndrain_timeout = \"1s\"\nevent_days = 2\n\
              [database]\nlocation = \"postgres://me:secret@a,b/fleet\"\nbatch_rows = 8\n\
              batch_window = \"1ms\"\nwaiting = 16\nconnections = 2\nconnect_timeout = \"1s\"\n\
+             answer_timeout = \"2s\"\n\
              [agents]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
              managers = [\"m1.example.com:4320\", \"192.0.2.1:4320\"]\npoll = \"5s\"\n\
              bearer = \"refused\"\nconnections = 10\nhandshakes = 5\nexchanges = 4\n\

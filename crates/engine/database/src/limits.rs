@@ -28,7 +28,7 @@ impl Default for Limits {
             waiting: 4_096,
             connections: 4,
             connect_timeout: Duration::from_secs(3),
-            answer_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(5),
         }
     }
 }

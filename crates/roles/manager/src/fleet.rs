@@ -90,6 +90,7 @@ pub(crate) async fn open_store(settings: &Database) -> Result<Arc<dyn Store>, Op
         waiting: settings.waiting,
         connections: settings.connections,
         connect_timeout: settings.connect_timeout,
+        answer_timeout: settings.answer_timeout,
     };
     open(&location, &limits)
         .await

@@ -1,4 +1,4 @@
-//! Alerts.
+//! Alerts: one row for each condition that is not over, however often it is raised.
 
 use super::{audit, before, page};
 use crate::access::Audit;
