@@ -32,6 +32,7 @@ const THREADS: RangeInclusive<usize> = 1..=256;
 const DRAINS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(10);
 const POLLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 const CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
+const RATES: RangeInclusive<u32> = 1..=1_000_000;
 const BODY_BYTES: RangeInclusive<u64> = 64 * 1024..=4 * 1024 * 1024;
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
 const OFFLINES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_hours(24 * 7);
@@ -100,6 +101,9 @@ pub struct Agents {
     pub handshakes: usize,
     /// Exchanges at a time; further ones are told when to come back.
     pub exchanges: usize,
+    /// Exchanges a second that are let in however small the fleet is; a larger one has twice
+    /// what it needs.
+    pub rate_min: u32,
     pub body_bytes: usize,
     /// How long a handshake, the wait for a head, and a body may take, each.
     pub timeout: Duration,
@@ -141,6 +145,8 @@ pub enum Clones {
     Approve,
     /// It is served at once.
     Enroll,
+    /// It is sent away.
+    Refuse,
 }
 
 /// Reads the whole file and reports every problem in it, not just the first.
@@ -216,12 +222,13 @@ fn read_agents(file: &mut Section<'_>) -> Agents {
         connections: section.integer("connections", 20_000, &CONNECTIONS),
         handshakes: section.integer("handshakes", 512, &CONNECTIONS),
         exchanges: section.integer("exchanges", 2_048, &CONNECTIONS),
+        rate_min: section.integer("rate_min", 500, &RATES),
         body_bytes: usize::try_from(body_bytes).unwrap_or(usize::MAX),
         timeout: section.duration("timeout", Duration::from_secs(10), &TIMEOUTS),
         clones: section.choice(
             "clones",
             Clones::Approve,
-            &[("approve", Clones::Approve), ("enroll", Clones::Enroll)],
+            &[("approve", Clones::Approve), ("enroll", Clones::Enroll), ("refuse", Clones::Refuse)],
         ),
         offline_after: section.duration("offline_after", silence, &offlines),
     };
@@ -316,7 +323,7 @@ mod tests {
              answer_timeout = \"2s\"\n\
              [agents]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
              managers = [\"m1.example.com:4320\", \"192.0.2.1:4320\"]\npoll = \"5s\"\n\
-             bearer = \"refused\"\nconnections = 10\nhandshakes = 5\nexchanges = 4\n\
+             bearer = \"refused\"\nconnections = 10\nhandshakes = 5\nexchanges = 4\nrate_min = 9\n\
              body_bytes = \"64KiB\"\ntimeout = \"1s\"\nclones = \"enroll\"\noffline_after = \"20s\"\n\
              [admin]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\nconnections = 3\n\
              body_bytes = \"1MiB\"\ntimeout = \"2s\"\n",

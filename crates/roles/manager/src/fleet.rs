@@ -12,6 +12,7 @@ use mainstay_database::{
 };
 use mainstay_trust::token;
 
+use crate::crowd::Crowd;
 use crate::figures::Figures;
 use crate::offers::Offers;
 
@@ -41,6 +42,7 @@ pub(crate) struct Fleet {
     pub(crate) offers: Offers,
     pub(crate) figures: Figures,
     pub(crate) duty: Duty,
+    pub(crate) crowd: Crowd,
 }
 
 /// With it managers make tokens that they know again. It is not printed.

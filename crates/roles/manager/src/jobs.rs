@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_database::{Lease, ManagerBeat, NewEvent, Severity, StoreError, WallTime};
+use mainstay_database::{Drain, Lease, ManagerBeat, NewEvent, Severity, StoreError, WallTime};
+use mainstay_fleet::online;
 use mainstay_model::Chain;
 use serde_json::json;
 use tokio::sync::watch;
@@ -34,6 +35,9 @@ const SWEEP: u32 = 500;
 
 /// How many looks at jobs there are between two at what is kept too long.
 const RETENTION_EVERY: u32 = 60;
+
+/// And between two at the size of the fleet.
+const COUNT_EVERY: u32 = 15;
 
 /// The job of noticing who is silent.
 const OFFLINE: &str = "offline";
@@ -131,10 +135,27 @@ async fn look(fleet: &Fleet, round: u32) -> Result<(), StoreError> {
     if holds(fleet, OFFLINE).await? {
         notice_silence(fleet).await?;
     }
+    if round.is_multiple_of(COUNT_EVERY) {
+        count(fleet).await?;
+    }
     // The first time soon after the start, then once a minute.
     if round == 1 && holds(fleet, RETENTION).await? {
         drop_the_old(fleet).await?;
     }
+    Ok(())
+}
+
+/// How many agents there are, and how many managers share them.
+async fn count(fleet: &Fleet) -> Result<(), StoreError> {
+    let now = fleet.store.now().await?;
+    let agents = fleet.store.fleet_counts(now).await?.agents;
+    let managers = fleet.store.managers().await?;
+    let serving = managers.iter().filter(|row| {
+        let silent = now.since(row.seen_at);
+        row.drain == Drain::Serve && online::manager(silent, BEAT) == online::Manager::Serving
+    });
+    let serving = u64::try_from(serving.count()).unwrap_or(u64::MAX);
+    fleet.crowd.set_size(agents, serving, &fleet.settings.agents);
     Ok(())
 }
 

@@ -26,6 +26,7 @@
 mod admin;
 mod agents;
 mod command;
+mod crowd;
 mod directory;
 mod figures;
 mod fleet;

@@ -22,6 +22,7 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use crate::crowd::Crowd;
 use crate::directory::{Content, Directory, Number};
 use crate::figures::Figures;
 use crate::fleet::{self, Duty, Fleet};
@@ -196,6 +197,7 @@ async fn assemble(
         offers: Offers::new(&settings.agents, &pins),
         figures: Figures::default(),
         duty: Duty::default(),
+        crowd: Crowd::new(&settings.agents),
         settings,
         store,
     })

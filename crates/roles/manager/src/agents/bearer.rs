@@ -6,7 +6,9 @@
 //! them can speak for another without it; an agent with a key is never believed on a secret.
 
 use mainstay_config::manager::Bearer;
-use mainstay_database::{ChainRow, Credential, Enrolment, Exchange, Exchanged, Hash, Loaded};
+use mainstay_database::{
+    ChainRow, Credential, Enrolment, Exchange, Exchanged, Hash, Loaded, Standing,
+};
 use mainstay_model::InstanceUid;
 use mainstay_opamp::capability::{agent_flag, server};
 use mainstay_opamp::message::{AgentIdentification, ServerToAgent};
@@ -16,7 +18,7 @@ use mainstay_trust::digest::{same, sha256};
 use mainstay_trust::token::{Secret, random};
 
 use super::answer::{self, FullState, compose};
-use super::exchange::{Request, check_standing, commit, load, remark, unknown};
+use super::exchange::{Request, blocked, commit, held, load, remark, unknown};
 use super::refused::Refused;
 use super::{enrol, report};
 use crate::fleet::Fleet;
@@ -45,7 +47,11 @@ pub(super) async fn carry_out(
     };
     for _ in 0..ATTEMPTS {
         check_secret(&loaded, secret)?;
-        check_standing(fleet, loaded.standing)?;
+        match loaded.standing {
+            Standing::Active => {}
+            Standing::Pending => return Err(held(fleet)),
+            Standing::Blocked => return Err(blocked()),
+        }
         let exchange = prepare(fleet, &request, &loaded).await?;
         let reply = exchange.reply.clone();
         match commit(fleet, exchange).await? {

@@ -10,6 +10,7 @@ use mainstay_database::{Fork, Hash, Loaded, NewEnrolmentToken, Standing, StoreEr
 use mainstay_model::InstanceUid;
 use mainstay_opamp::enrol::Invite;
 use mainstay_opamp::message::AgentIdentification;
+use mainstay_opamp::refusal::Refusal;
 use mainstay_opamp::wire;
 use mainstay_trust::digest::sha256;
 use mainstay_trust::token::{SECRET_BYTES, mac};
@@ -48,6 +49,17 @@ pub(super) async fn other_name(
     Ok(wire::encode(&answer))
 }
 
+/// A second holder is sent away; whoever runs the fleet hears of it.
+pub(super) async fn refuse(
+    fleet: &Fleet,
+    request: &Request,
+    loaded: &Loaded,
+    fingerprint: &[u8],
+) -> Result<Vec<u8>, Refused> {
+    record(fleet, request, loaded, fingerprint).await?;
+    Err(Refused::new(Refusal::Forked, "another host has this identity"))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Offer {
     New,
@@ -62,8 +74,8 @@ async fn offer(fleet: &Fleet, loaded: &Loaded, secret: Hash) -> Result<Offer, Re
         expires_at: Some(loaded.now.plus(VALID)),
         uses: Some(1),
         standing: match fleet.settings.agents.clones {
-            Clones::Approve => Standing::Pending,
             Clones::Enroll => Standing::Active,
+            Clones::Approve | Clones::Refuse => Standing::Pending,
         },
         note: format!("for a second holder of {}", loaded.agent),
     };

@@ -15,6 +15,8 @@ use mainstay_database::{
     AgentUid, ChainRow, Credential, Enrolled, Enrolment, EnrolmentRefusal, Exchange, Exchanged,
     GroupId, Hash, Loaded, NewEvent, Presence, Severity, StoreError,
 };
+use mainstay_fleet::chain::Verdict;
+use mainstay_fleet::enroll::{Answer as Decision, Wish};
 use mainstay_opamp::enrol::{self, Request as Wanted};
 use mainstay_opamp::message::{CustomCapabilities, ServerToAgent};
 use mainstay_opamp::refusal::Refusal;
@@ -23,7 +25,7 @@ use mainstay_trust::digest::{same, sha256};
 use mainstay_trust::token::from_text;
 use tracing::info;
 
-use super::exchange::{Request, check_key, check_standing, commit, load, stale, unknown};
+use super::exchange::{Request, blocked, check_key, commit, decide, load, stale, unknown};
 use super::proof::Signed;
 use super::refused::Refused;
 use super::{answer, clone, report, token};
@@ -117,13 +119,20 @@ async fn anew(
 ) -> Result<Vec<u8>, Refused> {
     for _ in 0..ATTEMPTS {
         check_key(signed, &loaded.credential)?;
-        check_standing(fleet, loaded.standing)?;
-        let host = &loaded.fingerprint;
-        if !host.is_empty() && *host != wanted.host_fingerprint {
-            return clone::other_name(fleet, request, &loaded, &wanted.host_fingerprint).await;
+        let verdict = verdict(fleet, wanted, signed, &loaded);
+        match decide(fleet, verdict, Wish::RegisterAnew, loaded.standing) {
+            // Who waits for approval registers too: that is all it can do.
+            Decision::Register | Decision::Serve | Decision::Hold | Decision::Repeat => {}
+            Decision::MustRegister => return Err(stale(fleet, &loaded)),
+            Decision::Blocked => return Err(blocked()),
+            Decision::Invite | Decision::InviteLater => {
+                return clone::other_name(fleet, request, &loaded, &wanted.host_fingerprint).await;
+            }
+            Decision::RefuseClone => {
+                return clone::refuse(fleet, request, &loaded, &wanted.host_fingerprint).await;
+            }
         }
-        // Never heard since it joined: there is no chain that a recording could take away.
-        if loaded.presence != Presence::Never && !meets_challenge(fleet, signed, &loaded) {
+        if verdict == Verdict::Stale {
             return Err(stale(fleet, &loaded));
         }
         if loaded.credential != key(wanted)? {
@@ -145,9 +154,20 @@ async fn anew(
     Err(Refused::later(fleet, Refusal::Overloaded, "this agent is served elsewhere right now"))
 }
 
-fn meets_challenge(fleet: &Fleet, signed: &Signed<'_>, loaded: &Loaded) -> bool {
+/// Where a registration comes from. Its place in the chain is that of its challenge.
+fn verdict(fleet: &Fleet, wanted: &Wanted, signed: &Signed<'_>, loaded: &Loaded) -> Verdict {
+    let host = &loaded.fingerprint;
+    if !host.is_empty() && *host != wanted.host_fingerprint {
+        return Verdict::OtherHost;
+    }
     let challenge = token::challenge(&fleet.chain_key, loaded.agent, loaded.chain.current);
-    signed.nonce().and_then(from_text).is_some_and(|brought| same(&brought, &challenge))
+    let meets = |brought: Vec<u8>| same(&brought, &challenge);
+    // Never heard since it joined: there is no chain that a recording could take away.
+    if loaded.presence == Presence::Never || signed.nonce().and_then(from_text).is_some_and(meets) {
+        Verdict::Next
+    } else {
+        Verdict::Stale
+    }
 }
 
 fn key(wanted: &Wanted) -> Result<Credential, Refused> {

@@ -11,11 +11,13 @@
 use std::net::IpAddr;
 
 use hyper::HeaderMap;
+use mainstay_config::manager::Clones;
 use mainstay_database::{
     AgentUid, ChainRow, Credential, Exchange, Exchanged, Loaded, NewEvent, Presence, Severity,
     Standing, StreamId,
 };
 use mainstay_fleet::chain::{Claim, Link, Verdict, judge};
+use mainstay_fleet::enroll::{self, Answer as Decision, Wish};
 use mainstay_model::InstanceUid;
 use mainstay_opamp::enrol;
 use mainstay_opamp::events::{Ack, Batch};
@@ -92,10 +94,12 @@ async fn signed_exchange(
     let brought = signed.nonce().and_then(from_text);
     for _ in 0..ATTEMPTS {
         check_key(signed, &loaded.credential)?;
-        check_standing(fleet, loaded.standing)?;
-        match verdict(fleet, request, &batch, brought.as_deref(), &loaded) {
-            Verdict::Next | Verdict::Ahead => {}
-            Verdict::Repeat => {
+        let verdict = verdict(fleet, request, &batch, brought.as_deref(), &loaded);
+        match decide(fleet, verdict, Wish::Exchange, loaded.standing) {
+            Decision::Serve | Decision::Register => {}
+            Decision::Hold => return Err(held(fleet)),
+            Decision::Blocked => return Err(blocked()),
+            Decision::Repeat => {
                 if let Some(reply) = last_reply(fleet, request).await? {
                     fleet.figures.repeats.add(1);
                     return Ok(reply);
@@ -103,10 +107,13 @@ async fn signed_exchange(
                 loaded = load(fleet, request.agent, Some(stream)).await?.ok_or_else(unknown)?;
                 continue;
             }
-            Verdict::OtherHost => {
+            Decision::Invite | Decision::InviteLater => {
                 return clone::other_name(fleet, request, &loaded, &batch.host_fingerprint).await;
             }
-            Verdict::Stale => return Err(stale(fleet, &loaded)),
+            Decision::RefuseClone => {
+                return clone::refuse(fleet, request, &loaded, &batch.host_fingerprint).await;
+            }
+            Decision::MustRegister => return Err(stale(fleet, &loaded)),
         }
         let exchange = prepare(fleet, request, batch.clone(), &loaded).await?;
         let (reply, events) =
@@ -217,16 +224,27 @@ pub(super) fn check_key(signed: &Signed<'_>, credential: &Credential) -> Result<
     }
 }
 
-pub(super) fn check_standing(fleet: &Fleet, standing: Standing) -> Result<(), Refused> {
-    match standing {
-        Standing::Active => Ok(()),
-        Standing::Pending => Err(Refused::later(
-            fleet,
-            Refusal::ApprovalPending,
-            "somebody has to approve of this agent",
-        )),
-        Standing::Blocked => Err(Refused::new(Refusal::Revoked, "this agent is blocked")),
-    }
+/// What is to be done with a request of a registered agent.
+pub(super) fn decide(fleet: &Fleet, verdict: Verdict, wish: Wish, standing: Standing) -> Decision {
+    let standing = match standing {
+        Standing::Active => enroll::Standing::Active,
+        Standing::Pending => enroll::Standing::Pending,
+        Standing::Blocked => enroll::Standing::Blocked,
+    };
+    let clones = match fleet.settings.agents.clones {
+        Clones::Enroll => enroll::Clones::Invite,
+        Clones::Approve => enroll::Clones::Approve,
+        Clones::Refuse => enroll::Clones::Refuse,
+    };
+    enroll::answer(verdict, wish, standing, clones)
+}
+
+pub(super) fn held(fleet: &Fleet) -> Refused {
+    Refused::later(fleet, Refusal::ApprovalPending, "somebody has to approve of this agent")
+}
+
+pub(super) fn blocked() -> Refused {
+    Refused::new(Refusal::Revoked, "this agent is blocked")
 }
 
 /// A request from a state that was left behind; who has the key may register anew with this.

@@ -13,9 +13,10 @@ use hyper::header::{
     WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use mainstay_fleet::admission::Verdict;
 use mainstay_opamp::refusal::{self, Refusal};
 use mainstay_opamp::{CONTENT_TYPE as PROTOBUF, PATH, wire};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -28,11 +29,14 @@ const CHALLENGE: &str = "mainstay-challenge";
 
 /// Room for exchanges.
 #[derive(Debug)]
-pub(super) struct Exchanges(Semaphore);
+pub(super) struct Exchanges {
+    room: Semaphore,
+    at_a_time: usize,
+}
 
 impl Exchanges {
     pub(super) fn new(at_a_time: usize) -> Self {
-        Self(Semaphore::new(at_a_time))
+        Self { room: Semaphore::new(at_a_time), at_a_time }
     }
 }
 
@@ -59,9 +63,9 @@ pub(super) async fn answer(
         return Ok(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
     }
     // Before the body: who is sent away has sent little.
-    let Some(_room) = room(fleet, exchanges) else {
-        let refused = Refused::later(fleet, Refusal::Overloaded, "the manager has too much to do");
-        return Ok(refuse(fleet, &refused, None));
+    let _room = match room(fleet, exchanges) {
+        Ok(room) => room,
+        Err(refused) => return Ok(refuse(fleet, &refused, None)),
     };
     let body = match read(fleet, body).await {
         Ok(body) => body,
@@ -90,11 +94,17 @@ pub(super) async fn answer(
 }
 
 /// A place among the exchanges, if this manager takes any.
-fn room<'a>(fleet: &Fleet, exchanges: &'a Exchanges) -> Option<tokio::sync::SemaphorePermit<'a>> {
+fn room<'a>(fleet: &Fleet, exchanges: &'a Exchanges) -> Result<SemaphorePermit<'a>, Refused> {
+    let overloaded = || Refused::later(fleet, Refusal::Overloaded, "too much is to be done");
     if !fleet.duty.is_serving() {
-        return None;
+        return Err(Refused::later(fleet, Refusal::Overloaded, "agents are sent away from here"));
     }
-    exchanges.0.try_acquire().ok()
+    let free = exchanges.room.available_permits();
+    match fleet.crowd.judge(exchanges.at_a_time.saturating_sub(free)) {
+        Verdict::Admit => exchanges.room.try_acquire().map_err(|_full| overloaded()),
+        Verdict::Later { after } => Err(Refused::in_a_row(after)),
+        Verdict::Overloaded { after } => Err(Refused { retry_after: Some(after), ..overloaded() }),
+    }
 }
 
 /// The whole body, within its limits.
@@ -118,8 +128,7 @@ fn inflate(body: &[u8], bytes_max: usize) -> Option<Bytes> {
 
 fn refuse(fleet: &Fleet, refused: &Refused, body: Option<&[u8]>) -> Response<Full<Bytes>> {
     fleet.figures.refused(refused.refusal);
-    let status =
-        StatusCode::from_u16(refused.refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let message = refused.message(body.and_then(named));
     let mut response = reply(status, wire::encode(&message).into());
     let headers = response.headers_mut();

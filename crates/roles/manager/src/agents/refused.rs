@@ -15,10 +15,13 @@ use crate::fleet::{Fleet, spread};
 /// The shortest wait that an agent is told.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 
+const TOO_MANY_REQUESTS: u16 = 429;
+
 /// A refusal with all that goes with it.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) refusal: Refusal,
+    pub(super) status: u16,
     pub(super) sentence: String,
     pub(super) retry_after: Option<Duration>,
     /// What a request to register anew has to bring as its nonce.
@@ -27,7 +30,13 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn new(refusal: Refusal, sentence: impl Into<String>) -> Self {
-        Self { refusal, sentence: sentence.into(), retry_after: None, challenge: None }
+        Self {
+            refusal,
+            status: refusal.status(),
+            sentence: sentence.into(),
+            retry_after: None,
+            challenge: None,
+        }
     }
 
     /// The error of something that cannot be read.
@@ -39,6 +48,16 @@ impl Refused {
     pub(super) fn later(fleet: &Fleet, refusal: Refusal, sentence: &str) -> Self {
         let wait = spread(RETRY_MIN, fleet.settings.agents.poll.max(RETRY_MIN));
         Self { retry_after: Some(wait), ..Self::new(refusal, sentence) }
+    }
+
+    /// More agents ask than there should be in a fleet of this size.
+    pub(super) fn in_a_row(after: Duration) -> Self {
+        let sentence = "more agents ask than a fleet of this size has, or than rate_min says";
+        Self {
+            status: TOO_MANY_REQUESTS,
+            retry_after: Some(after),
+            ..Self::new(Refusal::Overloaded, sentence)
+        }
     }
 
     /// The database did not do what it was asked.

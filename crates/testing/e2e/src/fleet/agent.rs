@@ -125,16 +125,35 @@ impl Agent {
 
     /// Asks to join with a secret, or to register anew with an empty one.
     pub fn join(&self, address: SocketAddr, secret: &[u8]) -> anyhow::Result<Answer> {
-        let request = enrol::Request {
+        let mut message = self.message();
+        message.custom_message = Some(self.wish(secret).to_message());
+        self.send(address, &message, &self.chain)
+    }
+
+    fn wish(&self, secret: &[u8]) -> enrol::Request {
+        enrol::Request {
             secret: secret.to_vec(),
             public_key: self.key.public().as_bytes().to_vec(),
             host_fingerprint: self.fingerprint.clone(),
             host_name: "test".to_owned(),
             group: String::new(),
-        };
+        }
+    }
+
+    /// Registers anew with another key, and has it from then on.
+    pub fn rotate_key(&mut self, address: SocketAddr, new: &Arc<AgentKey>) -> anyhow::Result<()> {
+        let challenged = self.join(address, &[])?;
+        let challenge = challenged.header("mainstay-challenge").context("no challenge")?;
+        let challenge = from_text(challenge).context("the challenge is no base64url")?;
+        // Signed with the old key, about the new one.
+        let mut other = self.clone();
+        other.key = Arc::clone(new);
         let mut message = self.message();
-        message.custom_message = Some(request.to_message());
-        self.send(address, &message, &self.chain)
+        message.custom_message = Some(other.wish(&[]).to_message());
+        let answer = self.send(address, &message, &challenge)?;
+        ensure!(answer.status == 200, "it may not change its key: {answer:?}");
+        self.key = Arc::clone(new);
+        self.take_enrolled(&answer)
     }
 
     /// Registers anew as an agent does: with the challenge that it is answered at first.
