@@ -37,6 +37,8 @@ const BODY_BYTES: RangeInclusive<u64> = 64 * 1024..=4 * 1024 * 1024;
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
 const OFFLINES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_hours(24 * 7);
 const DAYS: RangeInclusive<u32> = 1..=550;
+const SESSIONS: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24 * 30);
+const LOGIN_FAILURES: RangeInclusive<u32> = 1..=1_000;
 const BATCH_ROWS: RangeInclusive<usize> = 1..=4_096;
 const WINDOWS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_millis(100);
 const WAITING: RangeInclusive<usize> = 16..=100_000;
@@ -121,6 +123,12 @@ pub struct Admin {
     pub connections: usize,
     pub body_bytes: usize,
     pub timeout: Duration,
+    /// How long somebody stays logged in.
+    pub session_lifetime: Duration,
+    /// How long somebody may do nothing and stay logged in.
+    pub session_idle: Duration,
+    /// How often one address may be wrong about a password within five minutes.
+    pub login_failures: u32,
 }
 
 /// Whether connections are encrypted.
@@ -272,6 +280,9 @@ fn read_admin(file: &mut Section<'_>) -> Admin {
         connections: section.integer("connections", 256, &CONNECTIONS),
         body_bytes: usize::try_from(body_bytes).unwrap_or(usize::MAX),
         timeout: section.duration("timeout", Duration::from_secs(10), &TIMEOUTS),
+        session_lifetime: section.duration("session_lifetime", Duration::from_hours(12), &SESSIONS),
+        session_idle: section.duration("session_idle", Duration::from_hours(1), &SESSIONS),
+        login_failures: section.integer("login_failures", 10, &LOGIN_FAILURES),
     };
     section.finish();
     admin
@@ -326,9 +337,11 @@ mod tests {
              bearer = \"refused\"\nconnections = 10\nhandshakes = 5\nexchanges = 4\nrate_min = 9\n\
              body_bytes = \"64KiB\"\ntimeout = \"1s\"\nclones = \"enroll\"\noffline_after = \"20s\"\n\
              [admin]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\nconnections = 3\n\
-             body_bytes = \"1MiB\"\ntimeout = \"2s\"\n",
+             body_bytes = \"1MiB\"\ntimeout = \"2s\"\nsession_lifetime = \"8h\"\n\
+             session_idle = \"10m\"\nlogin_failures = 5\n",
         )
         .unwrap();
+        assert_eq!(manager.admin.session_idle, Duration::from_mins(10));
         assert_eq!(manager.agents.managers.len(), 2);
         assert_eq!(manager.agents.bearer, Bearer::Refused);
         assert!(!format!("{manager:?}").contains("secret"), "a password is not printed");
