@@ -1,6 +1,7 @@
-//! The admin port: health and metrics for machines.
+//! The admin port: health and metrics for machines, and the API.
 //!
-//! `/health` and `/metrics` need no login: they name no agent.
+//! `/health` and `/metrics` need no login: they name no agent. What begins with `/v1/` is the
+//! matter of `api`.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,6 +28,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+use crate::api::Api;
 use crate::fleet::Fleet;
 
 /// What is sent back.
@@ -41,6 +43,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long the database may take to answer a question about health.
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
 
+/// What every connection needs.
+struct Port {
+    fleet: Arc<Fleet>,
+    api: Arc<Api>,
+}
+
 /// Serves until it is told to stop; connections that are open end with the process.
 pub(crate) async fn serve(
     fleet: Arc<Fleet>,
@@ -49,6 +57,8 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let connections = Arc::new(Semaphore::new(fleet.settings.admin.connections));
+    let api = Api::new(Arc::clone(&fleet.store), fleet.settings.clone());
+    let port = Arc::new(Port { fleet, api });
     loop {
         let stopped = pin!(stop.wait_for(|stop| *stop));
         let accepted = match select(pin!(listener.accept()), stopped).await {
@@ -59,9 +69,9 @@ pub(crate) async fn serve(
             Ok((stream, peer)) => {
                 // Too many: closed by being dropped.
                 let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
-                let (fleet, tls) = (Arc::clone(&fleet), tls.clone());
+                let (port, tls) = (Arc::clone(&port), tls.clone());
                 drop(tokio::spawn(async move {
-                    receive(fleet, stream, peer.ip().to_canonical(), tls).await;
+                    receive(port, stream, peer.ip().to_canonical(), tls).await;
                     drop(permit);
                 }));
             }
@@ -75,23 +85,23 @@ async fn pause_after(error: &io::Error) {
     interval_at(Instant::now() + ACCEPT_PAUSE, ACCEPT_PAUSE).tick().await;
 }
 
-async fn receive(fleet: Arc<Fleet>, stream: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>) {
-    let Some(tls) = tls else { return converse(fleet, stream, peer).await };
-    match timeout(fleet.settings.admin.timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => converse(fleet, stream, peer).await,
+async fn receive(port: Arc<Port>, stream: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>) {
+    let Some(tls) = tls else { return converse(port, stream, peer).await };
+    match timeout(port.fleet.settings.admin.timeout, tls.accept(stream)).await {
+        Ok(Ok(stream)) => converse(port, stream, peer).await,
         Ok(Err(error)) => debug!(%peer, error = %Chain(&error), "no handshake at the admin port"),
         Err(_elapsed) => debug!(%peer, "a handshake at the admin port took too long"),
     }
 }
 
-async fn converse<S>(fleet: Arc<Fleet>, stream: S, peer: IpAddr)
+async fn converse<S>(port: Arc<Port>, stream: S, peer: IpAddr)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(|request| answer(Arc::clone(&fleet), peer, request));
+    let service = service_fn(|request| answer(Arc::clone(&port), peer, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(fleet.settings.admin.timeout)
+        .header_read_timeout(port.fleet.settings.admin.timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
@@ -100,15 +110,16 @@ where
 }
 
 async fn answer(
-    fleet: Arc<Fleet>,
+    port: Arc<Port>,
     peer: IpAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let response = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/health") => health(&fleet).await,
+        (&Method::GET | &Method::HEAD, "/health") => health(&port.fleet).await,
         (&Method::GET | &Method::HEAD, "/metrics") => {
-            respond(StatusCode::OK, "text/plain; version=0.0.4", fleet.figures.text())
+            respond(StatusCode::OK, "text/plain; version=0.0.4", port.fleet.figures.text())
         }
+        (_, path) if Api::has(path) => port.api.answer(peer, request).await,
         (_, path) => {
             debug!(%peer, path, "nothing is here");
             respond(StatusCode::NOT_FOUND, "application/json", "{\"error\":\"not found\"}\n")

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_database::{Drain, Lease, ManagerBeat, NewEvent, Severity, StoreError, WallTime};
-use mainstay_fleet::online;
+use mainstay_fleet::online::{self, Silence};
 use mainstay_model::Chain;
 use serde_json::json;
 use tokio::sync::watch;
@@ -17,9 +17,10 @@ use tracing::{info, warn};
 
 use crate::figures::BUCKETS;
 use crate::fleet::{Fleet, PINS};
+use crate::rollouts;
 
 /// How often a manager says that it is there.
-const BEAT: Duration = Duration::from_secs(2);
+pub(crate) const BEAT: Duration = Duration::from_secs(2);
 
 /// How long a beat may take.
 const BEAT_LIMIT: Duration = Duration::from_secs(10);
@@ -44,6 +45,9 @@ const OFFLINE: &str = "offline";
 
 /// The job of dropping what is kept too long.
 const RETENTION: &str = "retention";
+
+/// The job of taking rollouts on.
+const ROLLOUTS: &str = "rollouts";
 
 /// Says that this manager is there, and hears what it should do.
 pub(crate) async fn beat(
@@ -138,6 +142,11 @@ async fn look(fleet: &Fleet, round: u32) -> Result<(), StoreError> {
     if round.is_multiple_of(COUNT_EVERY) {
         count(fleet).await?;
     }
+    if holds(fleet, ROLLOUTS).await? {
+        let agents = &fleet.settings.agents;
+        let silence = Silence { poll: agents.poll, offline_after: agents.offline_after };
+        rollouts::turn(&*fleet.store, &silence).await?;
+    }
     // The first time soon after the start, then once a minute.
     if round == 1 && holds(fleet, RETENTION).await? {
         drop_the_old(fleet).await?;
@@ -166,7 +175,7 @@ async fn holds(fleet: &Fleet, job: &str) -> Result<bool, StoreError> {
 
 /// Gives the jobs back, so that nobody has to wait for the leases' end.
 pub(crate) async fn give_back(fleet: &Fleet) {
-    for job in [OFFLINE, RETENTION] {
+    for job in [OFFLINE, ROLLOUTS, RETENTION] {
         if let Err(error) = fleet.store.release(job, fleet.id).await {
             warn!(job, error = %Chain(&error), "a job could not be given back");
         }

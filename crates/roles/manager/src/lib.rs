@@ -3,7 +3,7 @@
 //! ```text
 //!   agents ══ HTTPS, one exchange a connection ══▶ agents/ ─┐
 //!                                                           ├─▶ Fleet ─▶ the database
-//!   people, programs ══ HTTPS ══▶ admin ────────────────────┤
+//!   people, programs ══ HTTPS ══▶ admin, api/ ──────────────┤
 //!                                                   jobs ───┘
 //! ```
 //!
@@ -25,13 +25,16 @@
 
 mod admin;
 mod agents;
+mod api;
 mod command;
 mod crowd;
 mod directory;
 mod figures;
 mod fleet;
+mod invitation;
 mod jobs;
 mod offers;
+mod rollouts;
 mod serve;
 
 use std::process::ExitCode;

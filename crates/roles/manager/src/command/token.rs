@@ -4,19 +4,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
-use mainstay_config::alerts::ServerAddress;
-use mainstay_config::manager::{Manager, Tls};
 use mainstay_config::read_duration;
 use mainstay_database::{
     EnrolmentId, EnrolmentToken, GroupId, Hash, NewEnrolmentToken, Standing, Store, WallTime,
 };
-use mainstay_opamp::{token, wire};
-use mainstay_trust::certificate;
-use mainstay_trust::token::{Secret, to_text};
+use mainstay_trust::token::Secret;
 
 use super::{At, say, table, with_store};
 use crate::directory::Content;
 use crate::fleet::{self, FIRST_GROUP, by_command_line};
+use crate::invitation;
 
 /// `mainstay manager token …`
 #[derive(Debug, Subcommand)]
@@ -150,46 +147,9 @@ async fn whole(
 ) -> anyhow::Result<String> {
     let own = content.bundle.identity.certificate_pem();
     let pins = fleet::pins(store, &own).await?;
-    let certificates = match content.settings.agents.tls {
-        Tls::On => certificate::from_pem(pins.as_bytes())?,
-        Tls::Off => Vec::new(),
-    };
-    let token = token::EnrolmentToken {
-        managers: addresses(&content.settings),
-        certificates: certificates.iter().map(|der| der.to_vec()).collect(),
-        group: options.group.clone(),
-        secret: secret.as_bytes().to_vec(),
-        expires_unix_s: u64::try_from(expires_at.0 / 1_000_000).unwrap_or(0),
-    };
-    Ok(format!("{}{}", token::PREFIX, to_text(&wire::encode(&token))))
-}
-
-/// Where agents find managers.
-fn addresses(settings: &Manager) -> Vec<String> {
-    let scheme = match settings.agents.tls {
-        Tls::On => "https",
-        Tls::Off => "http",
-    };
-    let own = || {
-        let address = settings.agents.address;
-        let place = if address.ip().is_unspecified() {
-            format!("{}:{}", mainstay_os::host_name(), address.port())
-        } else {
-            address.to_string()
-        };
-        vec![format!("{scheme}://{place}")]
-    };
-    let named: Vec<String> = settings
-        .agents
-        .managers
-        .iter()
-        .map(|manager| match manager {
-            ServerAddress::Ip(address) => format!("{scheme}://{address}"),
-            ServerAddress::Name { host, port } => format!("{scheme}://{host}:{port}"),
-            ServerAddress::Unix(path) => format!("unix:{}", path.display()),
-        })
-        .collect();
-    if named.is_empty() { own() } else { named }
+    let group = &options.group;
+    let text = invitation::text(&content.settings, &pins, group, &secret, Some(expires_at));
+    text.context("cannot read the pins")
 }
 
 async fn list(store: &dyn Store) -> anyhow::Result<String> {
