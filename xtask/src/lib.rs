@@ -12,6 +12,7 @@ use std::path::Path;
 pub mod administration;
 pub mod bench;
 pub mod ci;
+pub mod exchanges;
 pub mod fuzz;
 pub mod latency;
 mod need;

@@ -31,6 +31,8 @@ enum Command {
     Administration(mainstay_e2e::administration::Options),
     /// Log in, log out and try again, with kills, and of everything at once
     Sessions(mainstay_e2e::sessions::Options),
+    /// Measure how many exchanges of agents a manager finishes, and what each costs
+    Exchanges(mainstay_e2e::exchanges::Options),
     /// Measure how long clients wait for an heir, and what connections cost
     Latency(mainstay_e2e::latency::Options),
     /// Run every fuzz target, one after the other
@@ -64,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Torture(options) => xtask::torture::run(&options),
         Command::Administration(options) => xtask::administration::run(&options),
         Command::Sessions(options) => xtask::sessions::run(&options),
+        Command::Exchanges(options) => xtask::exchanges::run(&options),
         Command::Latency(options) => xtask::latency::run(&options),
         Command::Fuzz(options) => xtask::fuzz::run(&options),
         Command::Bench(options) => xtask::bench::run(&options),

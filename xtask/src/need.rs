@@ -15,6 +15,9 @@ const NEXTEST_VERSION: &str = "0.9.143";
 /// What checks the crates of others, likewise.
 const DENY_VERSION: &str = "0.20.2";
 
+/// PostgreSQL, by the program that its package puts on the path, and its package.
+pub(crate) const POSTGRES: (&str, &str) = ("psql", "postgresql");
+
 /// Debian asks this program whether it may start what it installs.
 const START_POLICY: &str = "/usr/sbin/policy-rc.d";
 

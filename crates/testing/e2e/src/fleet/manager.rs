@@ -68,6 +68,12 @@ impl Fleet {
         Ok(file.write_all(text.as_bytes())?)
     }
 
+    /// Puts lines before every section of the settings.
+    pub fn set_first(&self, lines: &str) -> anyhow::Result<()> {
+        let text = fs::read_to_string(self.settings())?;
+        Ok(fs::write(self.settings(), format!("{lines}\n{text}"))?)
+    }
+
     /// Puts lines into a section of the settings.
     pub fn edit(&self, section: &str, lines: &str) -> anyhow::Result<()> {
         let text = fs::read_to_string(self.settings())?;
