@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -51,6 +51,45 @@ pub(crate) fn nextest() -> anyhow::Result<()> {
 /// Installs `cargo deny` if it is missing.
 pub(crate) fn deny() -> anyhow::Result<()> {
     cargo_command("deny", DENY_VERSION)
+}
+
+/// OpAMP clients that others wrote, at the versions that are known to work.
+const PYTHON_CLIENT: &str = "opentelemetry-opamp-client==0.5b0";
+const NODE_CLIENT: &str = "@elastic/opamp-client-node@0.5.0";
+
+/// Installs them beside what is built, and says where. Where that cannot be done the tests that
+/// need them say so, and all others run: nothing else here depends on these two ecosystems.
+pub(crate) fn opamp_clients() -> anyhow::Result<Option<PathBuf>> {
+    let wanted = ["python3", "pip3", "node", "npm"];
+    let missing: Vec<&str> =
+        wanted.into_iter().filter(|program| shell::find(program).is_none()).collect();
+    if !missing.is_empty() {
+        println!(
+            "no OpAMP clients of others are tested: {} missing; as root, run: apt-get install -y \
+             python3-pip nodejs npm",
+            missing.join(", ")
+        );
+        return Ok(None);
+    }
+    let folder = shell::target_folder()?.join("opamp-clients");
+    let (python, node) = (folder.join("python"), folder.join("node"));
+    if python.join("opentelemetry").is_dir() && node.join("node_modules/@elastic").is_dir() {
+        return Ok(Some(folder));
+    }
+    fs::create_dir_all(&node).context("cannot make a folder for OpAMP clients")?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]).arg(&python);
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]).arg(&node);
+    let installed =
+        shell::run(pip.arg(PYTHON_CLIENT)).and_then(|()| shell::run(npm.arg(NODE_CLIENT)));
+    match installed {
+        Ok(()) => Ok(Some(folder)),
+        Err(error) => {
+            println!("no OpAMP clients of others are tested: {error:#}");
+            Ok(None)
+        }
+    }
 }
 
 fn cargo_command(name: &str, version: &str) -> anyhow::Result<()> {

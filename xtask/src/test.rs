@@ -30,6 +30,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     need::nextest()?;
     let program = build()?;
     let mut tests = shell::cargo(&["nextest", "run", "--workspace"]);
+    if let Some(clients) = need::opamp_clients()? {
+        tests.env("MAINSTAY_OPAMP_CLIENTS", clients);
+    }
     shell::run(tests.args(&options.nextest).env("MAINSTAY_BIN", &program))?;
     if options.nextest.is_empty() {
         shell::run(&mut shell::cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
