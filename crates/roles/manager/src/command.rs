@@ -1,6 +1,7 @@
 //! The commands of `mainstay manager`, and what each is told on its command line.
 
 mod bundle;
+mod certificate;
 mod drain;
 mod init;
 mod token;
@@ -28,6 +29,9 @@ pub enum Command {
     /// The three files that a further manager needs
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    /// From one certificate of all managers to the next
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
     /// Tokens with which hosts become agents
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -64,6 +68,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Init(options) => init::run(options)?,
         Command::Serve(at) => serve::serve(&at.directory())?,
         Command::Bundle(command) => bundle::run(command)?,
+        Command::Certificate(command) => certificate::run(command)?,
         Command::Token(command) => token::run(command)?,
         Command::User(command) => user::run(command)?,
         Command::Drain(options) => drain::run(options)?,

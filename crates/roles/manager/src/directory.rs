@@ -85,6 +85,14 @@ impl Directory {
             .mode(0o700)
             .create(&self.0)
             .with_context(|| format!("cannot make {}", self.0.display()))?;
+        self.write_certificates(bundle)?;
+        // Last: with this there is a manager.
+        file::write_secret(&self.0.join(SETTINGS), bundle.settings.as_bytes())?;
+        Ok(())
+    }
+
+    /// Writes what proves that it is one of the managers.
+    pub(crate) fn write_certificates(&self, bundle: &Bundle) -> anyhow::Result<()> {
         let agents: String = bundle
             .agent_certificates
             .iter()
@@ -93,8 +101,6 @@ impl Directory {
         file::write_public(&self.0.join(AGENT_CERTIFICATE), agents.as_bytes())?;
         let server = bundle.identity.to_pem();
         file::write_secret(&self.0.join(SERVER_CERTIFICATE), server.as_bytes())?;
-        // Last: with this there is a manager.
-        file::write_secret(&self.0.join(SETTINGS), bundle.settings.as_bytes())?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -302,6 +303,46 @@ fn pins_and_interval_are_offered_until_the_agent_has_them() {
     message.connection_settings_status = Some(status(&offer.hash));
     let told = agent.carry_out(manager.agents, &message).unwrap();
     assert_eq!(told.message.connection_settings, None);
+}
+
+#[test]
+fn the_certificate_of_all_managers_is_exchanged_and_no_agent_is_visited() {
+    let (fleet, first, mut agent) = world(&[]);
+    let bundle = fleet.root().join("bundle").display().to_string();
+    fleet.command(&["bundle", "export", &bundle]).unwrap();
+    let other = Fleet::import(Path::new(&bundle)).unwrap();
+    let away = agent.clone();
+
+    fleet.command(&["certificate", "next"]).unwrap();
+    assert_eq!(fleet.command(&["certificate", "show"]).unwrap().lines().count(), 2);
+    let again = fleet.attempt(&["certificate", "next"]).unwrap();
+    assert!(again.err.contains("`switch` comes next"), "{}", again.err);
+    let pins = wait::until("both pins in the offer", SOON, || {
+        let mut message = agent.batch(vec![]);
+        message.connection_settings_status = Some(ConnectionSettingsStatus::default());
+        let told = agent.carry_out(first.agents, &message).unwrap();
+        let offer = told.message.connection_settings?.opamp?.tls?.ca_pem_contents;
+        (offer.matches("BEGIN CERTIFICATE").count() == 2).then_some(offer)
+    });
+    agent.take_pins(&pins.unwrap()).unwrap();
+    agent.exchange(&first).unwrap();
+
+    fleet.command(&["certificate", "switch"]).unwrap();
+    first.stop().unwrap();
+    let first = fleet.serve().unwrap();
+    agent.exchange(&first).unwrap();
+    // Who was away meanwhile finds the managers that have not switched, and both pins there.
+    let second = other.serve().unwrap();
+    let mut away = Agent { tls: away.tls, ..agent.clone() };
+    away.send(first.agents, &away.batch(vec![]), &away.chain).unwrap_err();
+    away.exchange(&second).unwrap();
+    second.stop().unwrap();
+    fleet.command(&["bundle", "export", &bundle]).unwrap();
+    other.command(&["bundle", "import", &bundle, "--replace"]).unwrap();
+    let second = other.serve().unwrap();
+    agent.sequence = away.sequence;
+    agent.chain = away.chain;
+    agent.exchange(&second).unwrap();
 }
 
 fn described(message: AgentToServer) -> AgentToServer {

@@ -31,6 +31,9 @@ pub enum BundleCommand {
         /// Take a certificate with an RSA key: each exchange costs ten times as much
         #[arg(long)]
         allow_rsa: bool,
+        /// Take only the certificates, into a manager that is there
+        #[arg(long)]
+        replace: bool,
     },
 }
 
@@ -44,13 +47,19 @@ pub(super) fn run(command: &BundleCommand) -> anyhow::Result<()> {
                 to.display()
             ))
         }
-        BundleCommand::Import { at, from, allow_rsa } => {
+        BundleCommand::Import { at, from, allow_rsa, replace } => {
             let directory = at.directory();
-            if directory.has_manager() {
-                bail!("{} has a manager already", at.path().display());
+            match (directory.has_manager(), *replace) {
+                (true, false) => bail!("{} has a manager already", at.path().display()),
+                (false, true) => bail!("{} has no manager yet", at.path().display()),
+                (true, true) | (false, false) => {}
             }
             let rsa = if *allow_rsa { RsaKeys::Allowed } else { RsaKeys::Refused };
             let bundle = Bundle::read(from, rsa)?;
+            if *replace {
+                directory.write_certificates(&bundle)?;
+                return say("replaced the certificates; start this manager again");
+            }
             directory::parse(&from.join(SETTINGS), &bundle.settings)?;
             directory.write(&bundle)?;
             let path = at.path().display();

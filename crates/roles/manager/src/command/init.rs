@@ -111,11 +111,15 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
+/// A new certificate for all managers.
+pub(super) fn identity() -> anyhow::Result<Identity> {
+    let names = [mainstay_os::host_name(), "localhost".to_owned()];
+    Identity::generate("mainstay manager", &names, mainstay_os::unix_seconds())
+        .context("cannot make the certificate")
+}
+
 fn bundle(settings: String) -> anyhow::Result<Bundle> {
-    let host = mainstay_os::host_name();
-    let names = [host, "localhost".to_owned()];
-    let identity = Identity::generate("mainstay manager", &names, mainstay_os::unix_seconds())
-        .context("cannot make the certificate")?;
+    let identity = identity()?;
     Ok(Bundle { agent_certificates: vec![identity.der().clone()], settings, identity })
 }
 

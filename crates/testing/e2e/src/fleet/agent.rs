@@ -14,6 +14,7 @@ use mainstay_opamp::message::{AgentToServer, ServerToAgent};
 use mainstay_opamp::refusal::{self, Refusal};
 use mainstay_opamp::token::{EnrolmentToken, PREFIX, TOKEN_BYTES_MAX};
 use mainstay_opamp::{CONTENT_TYPE, INSTANCE_UID_HEADER, PATH, capability, wire};
+use mainstay_trust::certificate;
 use mainstay_trust::digest;
 use mainstay_trust::key::AgentKey;
 use mainstay_trust::pin::{Pin, PinKind, PinVerifier};
@@ -121,6 +122,16 @@ impl Agent {
         ensure!(answer.status == 200, "it may not join: {answer:?}");
         agent.take_enrolled(&answer)?;
         Ok(agent)
+    }
+
+    /// Holds these certificates from now on.
+    pub fn take_pins(&mut self, pem: &str) -> anyhow::Result<()> {
+        let pins: Vec<Pin> = certificate::from_pem(pem.as_bytes())?
+            .into_iter()
+            .map(|der| Pin { kind: PinKind::Current, der })
+            .collect();
+        self.tls = Some(PinVerifier::new(pins).client_config()?);
+        Ok(())
     }
 
     /// Asks to join with a secret, or to register anew with an empty one.
