@@ -77,8 +77,7 @@ const VIEW: Needs = Needs::Role(Role::Viewer);
 const OPERATE: Needs = Needs::Role(Role::Operator);
 const ADMINISTER: Needs = Needs::Role(Role::Administrator);
 
-/// Method, path, who may, what it is. A path's part in braces stands for any. What is written
-/// out comes before what is not.
+/// Method, path, who may, what it is. A path's part in braces stands for any.
 pub(super) const ROUTES: [(&str, &str, Needs, Operation); 54] = [
     ("GET", "/v1/openapi.json", Needs::Nobody, Operation::Describe),
     ("POST", "/v1/session", Needs::Nobody, Operation::LogIn),
@@ -148,27 +147,30 @@ pub(super) struct Found {
 /// What a method and a path mean.
 pub(super) fn find(method: &Method, path: &str) -> Result<Found, Problem> {
     let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
-    let mut is_there = false;
-    for (allowed, pattern, needs, operation) in ROUTES {
-        let Some(names) = matches(pattern, path) else { continue };
-        if allowed == asked {
+    for (allowed, pattern, needs, operation) in at(path) {
+        if allowed == asked
+            && let Some(names) = matches(pattern, path)
+        {
             return Ok(Found { needs, operation, names });
         }
-        is_there = true;
     }
-    if is_there {
+    if at(path).next().is_some() {
         return Err(Problem::not_allowed(allowed(path)));
     }
     Err(Problem::not_found("/v1/openapi.json describes what is here"))
 }
 
+/// What is at a path. One that is written out is not another's place as well.
+fn at(path: &str) -> impl Iterator<Item = (&'static str, &'static str, Needs, Operation)> {
+    let is_written_out = ROUTES.iter().any(|(_, pattern, _, _)| *pattern == path);
+    ROUTES.into_iter().filter(move |(_, pattern, _, _)| {
+        *pattern == path || !is_written_out && matches(pattern, path).is_some()
+    })
+}
+
 /// The methods of a path, as a field has them.
 fn allowed(path: &str) -> &'static str {
-    let methods: Vec<&str> = ROUTES
-        .iter()
-        .filter(|(_, pattern, _, _)| matches(pattern, path).is_some())
-        .map(|(method, _, _, _)| *method)
-        .collect();
+    let methods: Vec<&str> = at(path).map(|(method, _, _, _)| method).collect();
     match *methods {
         ["GET"] => "GET, HEAD",
         ["POST"] => "POST",
@@ -217,6 +219,8 @@ mod tests {
         assert_eq!(found(Method::POST, "/v1/agents/move"), Ok((Operation::MoveAgents, "".into())));
         assert_eq!(found(Method::PATCH, "/v1/agents"), Err(405));
         assert_eq!(found(Method::HEAD, "/v1/agents/ab/version"), Err(405));
+        assert_eq!(found(Method::GET, "/v1/agents/move"), Err(405));
+        assert_eq!(allowed("/v1/agents/move"), "POST");
         for path in ["/", "/v1", "/v1/", "/v1/agents/", "/v1/agents/a/b", "/v1//agents"] {
             assert_eq!(found(Method::GET, path), Err(404), "{path}");
         }
