@@ -293,3 +293,6 @@ pub(super) async fn commit(fleet: &Fleet, exchange: Exchange) -> Result<Exchange
 pub(super) fn named(body: &[u8]) -> Option<InstanceUid> {
     wire::decode_request(body).ok().map(|(uid, _message)| uid)
 }
+
+#[cfg(test)]
+mod tests;
