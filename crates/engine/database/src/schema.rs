@@ -45,3 +45,49 @@ pub(crate) fn check(found: i64, oldest: i64) -> Stored<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    const NEXT: &str = "ALTER TABLE setting ADD COLUMN note TEXT NOT NULL DEFAULT '';";
+
+    fn migrate(database: &mut Connection, migrations: Migrations) -> Stored<usize> {
+        let report = runner(migrations)?.run(database).map_err(failed)?;
+        Ok(report.applied_migrations().len())
+    }
+
+    #[test]
+    fn migrations_go_forward_and_former_programs_leave_them() {
+        const BOTH: Migrations = &[SQLITE[0], ("V2__note", NEXT)];
+        let mut database = Connection::open_in_memory().unwrap();
+        assert_eq!(migrate(&mut database, SQLITE).unwrap(), 1);
+        assert_eq!(migrate(&mut database, BOTH).unwrap(), 1);
+        assert_eq!(migrate(&mut database, SQLITE).unwrap(), 0, "the former program starts");
+        assert_eq!(migrate(&mut database, BOTH).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_migration_that_was_changed_is_refused() {
+        const OTHER: Migrations = &[("V1__fleet", "SELECT 1")];
+        let mut database = Connection::open_in_memory().unwrap();
+        migrate(&mut database, SQLITE).unwrap();
+        migrate(&mut database, OTHER).unwrap_err();
+    }
+
+    #[test]
+    fn both_databases_have_the_same_migrations() {
+        let names = |migrations: Migrations| migrations.iter().map(|m| m.0).collect::<Vec<_>>();
+        assert_eq!(names(SQLITE), names(POSTGRES));
+        assert_eq!(SQLITE.len(), usize::try_from(NEWEST).unwrap());
+    }
+
+    #[test]
+    fn a_schema_that_needs_a_newer_program_is_refused() {
+        check(NEWEST, 1).unwrap();
+        check(NEWEST + 1, NEWEST).unwrap();
+        check(NEWEST + 1, NEWEST + 1).unwrap_err();
+    }
+}

@@ -76,7 +76,7 @@ fn select(
     order: Order,
     (place, limit): (EventPosition, u32),
 ) -> Stored<Vec<Row>> {
-    let mut days = days(s, filter)?;
+    let days = days(s, filter)?;
     match s.dialect() {
         Dialect::Postgres => {
             let mut conditions = conditions(filter);
@@ -103,33 +103,68 @@ fn select(
             );
             s.rows(&sql, &conditions.values)
         }
-        Dialect::Sqlite => {
-            let (sign, direction) = match order {
-                Order::Backward => {
-                    days.reverse();
-                    ("<", "DESC")
-                }
-                Order::Forward => (">", "ASC"),
-            };
-            let mut found = Vec::new();
-            for day in days {
-                let left = i64::from(limit) - i64::try_from(found.len()).unwrap_or(i64::MAX);
-                if left <= 0 {
-                    break;
-                }
-                let mut conditions = conditions(filter);
-                conditions.and(&format!("number {sign} ?"), place.number);
-                let limit = conditions.bind(left);
-                let sql = format!(
-                    "SELECT 0, number, {COLUMNS} FROM {}{} ORDER BY number {direction} LIMIT {limit}",
-                    table(day),
-                    conditions.sql(),
-                );
-                found.extend(s.rows(&sql, &conditions.values)?);
-            }
-            Ok(found)
+        Dialect::Sqlite => by_day(s, filter, order, (place.number, limit), &days),
+    }
+}
+
+/// What lies in the tables of days, by number. A clock may have been set back, and then numbers
+/// of one day lie between those of another: so a day is left out only by its numbers.
+fn by_day(
+    s: &mut dyn Session,
+    filter: &EventFilter,
+    order: Order,
+    (place, limit): (i64, u32),
+    days: &[Day],
+) -> Stored<Vec<Row>> {
+    let mut spans = Vec::with_capacity(days.len());
+    for &day in days {
+        let table = table(day);
+        let sql =
+            format!("SELECT (SELECT min(number) FROM {table}), (SELECT max(number) FROM {table})");
+        let Some(mut row) = s.row(&sql, &[])? else { continue };
+        if let (Some(first), Some(last)) = (row.maybe_int()?, row.maybe_int()?) {
+            spans.push((first, last, day));
         }
     }
+    let (sign, direction) = match order {
+        Order::Backward => {
+            spans.sort_unstable_by_key(|&(_first, last, _day)| std::cmp::Reverse(last));
+            ("<", "DESC")
+        }
+        Order::Forward => {
+            spans.sort_unstable_by_key(|&(first, _last, _day)| first);
+            (">", "ASC")
+        }
+    };
+    let limit = limit as usize;
+    let mut found: Vec<(i64, Row)> = Vec::new();
+    for (first, last, day) in spans {
+        let full = found.len() >= limit;
+        let past = found.last().is_some_and(|&(number, _)| match order {
+            Order::Backward => last < number,
+            Order::Forward => first > number,
+        });
+        if full && past {
+            break;
+        }
+        let mut conditions = conditions(filter);
+        conditions.and(&format!("number {sign} ?"), place);
+        let most = conditions.bind(limit as u64);
+        let sql = format!(
+            "SELECT number, 0, number, {COLUMNS} FROM {}{} ORDER BY number {direction} LIMIT {most}",
+            table(day),
+            conditions.sql(),
+        );
+        for mut row in s.rows(&sql, &conditions.values)? {
+            found.push((row.int()?, row));
+        }
+        match order {
+            Order::Backward => found.sort_by_key(|&(number, _)| std::cmp::Reverse(number)),
+            Order::Forward => found.sort_by_key(|&(number, _)| number),
+        }
+        found.truncate(limit);
+    }
+    Ok(found.into_iter().map(|(_number, row)| row).collect())
 }
 
 const COLUMNS: &str = "agent, stream, sequence, at, received_at, manager, kind, severity, body";
@@ -180,10 +215,7 @@ pub(crate) fn days_with_counts(s: &mut dyn Session) -> Stored<Vec<EventDay>> {
     let mut days = Vec::new();
     for day in s.days()? {
         let sql = match s.dialect() {
-            // The numbers of a day follow each other, but for transactions that were undone.
-            Dialect::Sqlite => {
-                format!("SELECT COALESCE(max(number) - min(number) + 1, 0) FROM {}", table(day))
-            }
+            Dialect::Sqlite => format!("SELECT count(*) FROM {}", table(day)),
             Dialect::Postgres => format!("SELECT count(*) FROM event WHERE day = {}", day.0),
         };
         let events = s.number(&sql, &[])?.cast_unsigned();

@@ -16,7 +16,7 @@ use crate::suite::World;
 use crate::suite::world::{STREAM, batch, next, uid};
 
 /// How many there are.
-const AGENTS: u8 = 8;
+pub(crate) const AGENTS: u8 = 8;
 
 /// Events in each exchange.
 const EVENTS: u64 = 3;
@@ -45,7 +45,11 @@ impl Fleet {
                 world.agents(AGENTS).await;
                 let lives = (1..=AGENTS).map(|number| {
                     let store = if number % 2 == 0 { &world.one } else { &world.two };
-                    live(&**store, number, &sender, &over)
+                    // Nobody may be counting any more.
+                    let answered = |number, through| {
+                        let _counted = sender.send((number, through));
+                    };
+                    live(&**store, number, answered, &over)
                 });
                 join_all(lives).await
             })
@@ -82,7 +86,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 pub(crate) async fn live(
     store: &dyn Store,
     number: u8,
-    answered: &mpsc::Sender<(u8, u64)>,
+    answered: impl Fn(u8, u64),
     stop: &AtomicBool,
 ) -> u64 {
     let mut loaded = store.load(uid(number), Some(STREAM)).await.unwrap().unwrap();
@@ -100,7 +104,7 @@ pub(crate) async fn live(
         assert_eq!(through, loaded.cursor.through + EVENTS);
         loaded.chain = exchange.next;
         loaded.cursor.through = through;
-        let _nobody_counts = answered.send((number, through));
+        answered(number, through);
     }
     loaded.cursor.through
 }

@@ -140,6 +140,14 @@ impl Server {
         assert!(promoted.unwrap().status.success(), "the standby is promoted");
     }
 
+    /// Runs statements beside all managers.
+    pub(crate) fn sql(&self, statements: &str) {
+        let words = self.words();
+        let psql = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", &words];
+        let done = as_postgres("psql").args(psql).args(["--command", statements]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// Where its database is.
     pub(crate) fn location(&self) -> Location {
         location(&[self])
@@ -222,8 +230,10 @@ fn give(directory: &Path) {
 
 /// What `initdb` makes, made once for all tests.
 fn template() -> PathBuf {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(kept).unwrap();
+    // The folder of the build for such things, from one of its programs.
+    let program_here = std::env::current_exe().unwrap();
+    let kept = program_here.ancestors().nth(3).expect("a program is in its folder").join("tmp");
+    fs::create_dir_all(&kept).unwrap();
     let version = program("initdb");
     let version = version.ancestors().nth(2).and_then(Path::file_name).unwrap().to_str().unwrap();
     let template = kept.join(format!("postgres-{version}"));

@@ -2,25 +2,71 @@
 //! and two managers serve them. In the end every event is there once and in order.
 
 use mainstay_database::{
-    AgentUid, ChainRow, EventFilter, Exchange, Exchanged, Hash, Loaded, Range,
+    AgentUid, ChainRow, EventFilter, Exchange, Exchanged, Hash, Loaded, Range, Store,
 };
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::test_runner::{Config, TestRunner};
 
 use super::World;
 use super::world::{MANAGER, STREAM, batch, hash, uid};
 
 const AGENTS: u8 = 4;
-const STEPS: u32 = 150;
 
-/// Choices from a seed (xorshift).
-struct Luck(u64);
+/// Steps of a life.
+const STEPS: usize = 120;
 
-impl Luck {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    RequestLost,
+    ReplyLost,
+    /// It arrives at both managers at the same time.
+    Doubled,
+    /// Somebody sends an old one instead.
+    Replayed,
+    Answered,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    agent: usize,
+    /// Events since the last time.
+    happened: u64,
+    fate: Fate,
+    /// Whether the second manager serves it.
+    other: bool,
+    /// What the next token is drawn from.
+    token: u64,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let fate = prop_oneof![
+        1 => Just(Fate::RequestLost),
+        1 => Just(Fate::ReplyLost),
+        1 => Just(Fate::Doubled),
+        1 => Just(Fate::Replayed),
+        2 => Just(Fate::Answered),
+    ];
+    let step = (0..usize::from(AGENTS), 0_u64..4, fate, any::<bool>(), any::<u64>());
+    let step = step.prop_map(|(agent, happened, fate, other, token)| Step {
+        agent,
+        happened,
+        fate,
+        other,
+        token,
+    });
+    proptest::collection::vec(step, 1..STEPS)
+}
+
+/// Lives of agents, each in a world that `run` makes.
+pub(crate) fn check(lives: u32, run: impl Fn(&[Step])) {
+    let config = Config { cases: lives, failure_persistence: None, ..Config::default() };
+    let ran = TestRunner::new(config).run(&steps(), |steps| {
+        run(&steps);
+        Ok(())
+    });
+    ran.unwrap();
 }
 
 /// What an agent knows.
@@ -52,11 +98,11 @@ struct Request {
 type Reply = Option<(Hash, u64)>;
 
 impl Agent {
-    fn request(&mut self, luck: &mut Luck) -> Request {
+    fn request(&mut self, happened: u64) -> Request {
         if let Some(open) = &self.open {
             return open.clone();
         }
-        self.happened += luck.below(4);
+        self.happened += happened;
         let first = self.acknowledged + 1;
         let request = Request {
             agent: self.uid,
@@ -85,8 +131,7 @@ fn read(reply: &[u8]) -> (Hash, u64) {
 }
 
 /// What a manager does with a request.
-async fn serve(world: &World, luck: &mut Luck, request: &Request) -> Reply {
-    let store = if luck.below(2) == 0 { &world.one } else { &world.two };
+async fn serve(store: &dyn Store, token: u64, request: &Request) -> Reply {
     let mut loaded = store.load(request.agent, Some(STREAM)).await.unwrap().unwrap();
     // The manager may be slow, and another one quicker.
     loop {
@@ -98,7 +143,7 @@ async fn serve(world: &World, luck: &mut Luck, request: &Request) -> Reply {
         if request.sequence != chain.sequence + 1 || request.token != chain.current {
             return None;
         }
-        let exchange = exchange(request, &loaded, hash(luck.below(u64::MAX)));
+        let exchange = exchange(request, &loaded, hash(token));
         let answer = exchange.reply.clone();
         match store.exchange(exchange).await.unwrap() {
             Exchanged::Committed { .. } => return Some(read(&answer)),
@@ -124,58 +169,26 @@ fn exchange(request: &Request, loaded: &Loaded, token: Hash) -> Exchange {
     }
 }
 
-pub(crate) async fn every_event_once_and_in_order_whatever_gets_lost(world: &World) {
+/// One life.
+pub(crate) async fn live(world: &World, steps: &[Step]) {
     world.agents(AGENTS).await;
-    let mut luck = Luck(0x006d_6169_6e73_7461);
-    let mut agents: Vec<Agent> = (1..=AGENTS)
-        .map(|number| Agent {
-            uid: uid(number),
-            sequence: 0,
-            token: hash(1000),
-            happened: 0,
-            acknowledged: 0,
-            open: None,
-            old: None,
-        })
-        .collect();
-    for _step in 0..STEPS {
-        let place = usize::try_from(luck.below(u64::from(AGENTS))).unwrap();
-        let agent = &mut agents[place];
-        let request = agent.request(&mut luck);
-        match luck.below(6) {
-            // The request gets lost.
-            0 => {}
-            // The reply gets lost.
-            1 => drop(serve(world, &mut luck, &request).await),
-            // It arrives twice, at both managers at the same time.
-            2 => {
-                let (mut one, mut two) =
-                    (Luck(luck.below(1 << 40) + 1), Luck(luck.below(1 << 40) + 1));
-                let both = futures_util::future::join(
-                    serve(world, &mut one, &request),
-                    serve(world, &mut two, &request),
-                );
-                let (first, second) = both.await;
-                assert_eq!(first, second, "both got the answer that was committed");
-                agent.answered(&request, first.expect("a fresh request is served"));
-            }
-            // Somebody sends an old one again.
-            3 => {
-                if let Some(old) = agent.old.clone() {
-                    let answer = serve(world, &mut luck, &old).await;
-                    assert!(answer.is_none() || old.sequence == agent.sequence);
-                }
-            }
-            _ => {
-                let answer = serve(world, &mut luck, &request).await;
-                agent.answered(&request, answer.expect("a fresh request is served"));
-            }
-        }
+    let new = |number| Agent {
+        uid: uid(number),
+        sequence: 0,
+        token: hash(1000),
+        happened: 0,
+        acknowledged: 0,
+        open: None,
+        old: None,
+    };
+    let mut agents: Vec<Agent> = (1..=AGENTS).map(new).collect();
+    for step in steps {
+        perform(world, &mut agents[step.agent], step).await;
     }
     for agent in &mut agents {
         while agent.open.is_some() || agent.acknowledged < agent.happened {
-            let request = agent.request(&mut luck);
-            let answer = serve(world, &mut luck, &request).await;
+            let request = agent.request(0);
+            let answer = serve(&*world.one, request.sequence, &request).await;
             agent.answered(&request, answer.expect("a fresh request is served"));
         }
         let filter = EventFilter { agent: Some(agent.uid), ..EventFilter::default() };
@@ -184,5 +197,32 @@ pub(crate) async fn every_event_once_and_in_order_whatever_gets_lost(world: &Wor
         let stored: Vec<u64> = rows.iter().filter_map(|row| row.origin.map(|o| o.1)).collect();
         assert_eq!(stored, (1..=agent.happened).collect::<Vec<u64>>());
     }
-    assert!(agents.iter().map(|agent| agent.happened).sum::<u64>() > 50, "much has happened");
+}
+
+async fn perform(world: &World, agent: &mut Agent, step: &Step) {
+    let store = if step.other { &*world.two } else { &*world.one };
+    let request = agent.request(step.happened);
+    match step.fate {
+        Fate::RequestLost => {}
+        Fate::ReplyLost => drop(serve(store, step.token, &request).await),
+        Fate::Doubled => {
+            let both = futures_util::future::join(
+                serve(&*world.one, step.token, &request),
+                serve(&*world.two, step.token.wrapping_add(1), &request),
+            );
+            let (first, second) = both.await;
+            assert_eq!(first, second, "both got the answer that was committed");
+            agent.answered(&request, first.expect("a fresh request is served"));
+        }
+        Fate::Replayed => {
+            if let Some(old) = agent.old.clone() {
+                let answer = serve(store, step.token, &old).await;
+                assert!(answer.is_none() || old.sequence == agent.sequence);
+            }
+        }
+        Fate::Answered => {
+            let answer = serve(store, step.token, &request).await;
+            agent.answered(&request, answer.expect("a fresh request is served"));
+        }
+    }
 }
