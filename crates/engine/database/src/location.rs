@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use tokio_postgres::config::SslMode;
+
 /// A file, or a PostgreSQL database on one of several hosts.
 #[derive(Clone, PartialEq)]
 pub enum Location {
@@ -21,6 +23,9 @@ pub enum LocationError {
 
     #[error("the address of the PostgreSQL database cannot be read")]
     Postgres(#[source] tokio_postgres::Error),
+
+    #[error("connections to PostgreSQL are not encrypted, so sslmode=require cannot be met")]
+    Encryption,
 }
 
 impl FromStr for Location {
@@ -28,7 +33,10 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            let config = text.parse().map_err(LocationError::Postgres)?;
+            let config: tokio_postgres::Config = text.parse().map_err(LocationError::Postgres)?;
+            if config.get_ssl_mode() == SslMode::Require {
+                return Err(LocationError::Encryption);
+            }
             return Ok(Self::Postgres(Box::new(config)));
         }
         let path = match text.strip_prefix("sqlite:") {
@@ -89,5 +97,7 @@ mod tests {
         for wrong in ["", "sqlite:", "mysql://one/fleet", "postgres://one:x/fleet"] {
             wrong.parse::<Location>().unwrap_err();
         }
+        let encrypted = "postgres://one/fleet?sslmode=require".parse::<Location>();
+        assert!(matches!(encrypted, Err(LocationError::Encryption)), "{encrypted:?}");
     }
 }
