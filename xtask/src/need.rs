@@ -92,6 +92,28 @@ pub(crate) fn opamp_clients() -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
+/// What asks an API for everything that its description allows, at the version that is known to
+/// work.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
+/// Installs it beside what is built, and says where. Where that cannot be done the test that
+/// needs it says so.
+pub(crate) fn schemathesis() -> anyhow::Result<Option<PathBuf>> {
+    let folder = shell::target_folder()?.join("schemathesis");
+    if folder.join("schemathesis").is_dir() {
+        return Ok(Some(folder));
+    }
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]).arg(&folder);
+    match shell::run(pip.arg(SCHEMATHESIS)) {
+        Ok(()) => Ok(Some(folder)),
+        Err(error) => {
+            println!("the fleet's API is not asked by schemathesis: {error:#}");
+            Ok(None)
+        }
+    }
+}
+
 fn cargo_command(name: &str, version: &str) -> anyhow::Result<()> {
     if shell::succeeds(&mut shell::cargo(&[name, "--version"])) {
         return Ok(());

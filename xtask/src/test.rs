@@ -30,6 +30,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     need::nextest()?;
     let program = build()?;
     let mut tests = shell::cargo(&["nextest", "run", "--workspace"]);
+    if let Some(folder) = need::schemathesis()? {
+        tests.env("MAINSTAY_SCHEMATHESIS", folder);
+    }
     if let Some(clients) = need::opamp_clients()? {
         tests.env("MAINSTAY_OPAMP_CLIENTS", clients);
     }

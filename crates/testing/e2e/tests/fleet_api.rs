@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use mainstay_e2e::api::{Response, receive, send};
+use mainstay_e2e::children;
 use mainstay_e2e::fleet::{Agent, Fleet, Manager};
 use mainstay_e2e::wait;
 use mainstay_opamp::message::{RemoteConfigStatus, RemoteConfigStatuses};
@@ -18,6 +20,9 @@ const PASSWORD: &str = "correct horse battery";
 
 /// How long anything that takes a beat of a manager may take.
 const SOON: Duration = Duration::from_secs(20);
+
+/// How long schemathesis may take.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 const TEXT: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\n\n\
                     [[upstream]]\nname = \"shop\"\nservers = [\"10.0.0.11:8080\"]\n\n\
@@ -122,6 +127,46 @@ fn a_rollout_of_a_bad_version_halts_within_its_first_wave() {
     for agent in &mut agents {
         agent.exchange(&manager).unwrap();
     }
+    manager.stop().unwrap();
+}
+
+/// Where `cargo xtask test` installed schemathesis. A test does not reach for the network.
+const INSTALLED: &str = "MAINSTAY_SCHEMATHESIS";
+
+/// What it looks at. That everything which the description allows is also taken is left out: a
+/// schema cannot say what a gateway's configuration is.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_headers_conformance,response_schema_conformance,\
+                      negative_data_rejection,missing_required_header,unsupported_method,\
+                      ignored_auth";
+
+/// Streams do not end; the others would end what it asks with.
+const LEFT_OUT: &str = "(events/stream|/v1/session|/v1/users/\\{|/v1/api-tokens/\\{)";
+
+#[test]
+fn whoever_asks_for_everything_that_is_described_gets_what_is_described() {
+    let Some(folder) = std::env::var_os(INSTALLED) else {
+        let said = writeln!(io::stderr(), "skipped: {INSTALLED} does not say where it is");
+        said.expect("standard error can be written to");
+        return;
+    };
+    let fleet = fleet();
+    let manager = fleet.serve().unwrap();
+    let wanted = json!({ "user": 1, "role": "administrator" });
+    let alice = log_in(&manager);
+    let token = call(&manager, &alice, "POST /v1/api-tokens", Some(&wanted)).json().unwrap();
+    let bearer = format!("Authorization: Bearer {}", token["token"].as_str().unwrap());
+    let description = format!("http://{}/v1/openapi.json", manager.admin);
+    let report = fleet.root().join("report");
+    let mut command = Command::new("python3");
+    command.args(["-m", "schemathesis.cli", "run", &description, "--header", &bearer]);
+    command.args(["--max-examples", "10", "--seed", "7", "--request-timeout", "10"]);
+    command.args(["--exclude-path-regex", LEFT_OUT, "--checks", CHECKS, "--no-color"]);
+    command.args(["--suppress-health-check", "all"]).current_dir(fleet.root());
+    command.env("PYTHONPATH", folder).stdout(File::create(&report).unwrap());
+    let ended = children::spawn(&mut command).unwrap().wait(PATIENCE).expect("it ends");
+    let report = fs::read_to_string(&report).unwrap();
+    assert_eq!(ended.exit_status(), Some(0), "{report}{}", manager.log());
     manager.stop().unwrap();
 }
 
