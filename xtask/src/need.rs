@@ -15,8 +15,8 @@ const NEXTEST_VERSION: &str = "0.9.143";
 /// What checks the crates of others, likewise.
 const DENY_VERSION: &str = "0.20.2";
 
-/// PostgreSQL, by the program that its package puts on the path, and its package.
-pub(crate) const POSTGRES: (&str, &str) = ("psql", "postgresql");
+/// What managers may keep a fleet in; tests start servers of their own.
+pub(crate) const POSTGRES: (&str, &str) = ("pg_ctlcluster", "postgresql");
 
 /// Debian asks this program whether it may start what it installs.
 const START_POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -53,65 +53,50 @@ pub(crate) fn deny() -> anyhow::Result<()> {
     cargo_command("deny", DENY_VERSION)
 }
 
+/// Python and Node, by program and package.
+const PYTHON: [(&str, &str); 2] = [("python3", "python3"), ("pip3", "python3-pip")];
+const NODE: [(&str, &str); 2] = [("node", "nodejs"), ("npm", "npm")];
+
 /// OpAMP clients that others wrote, at the versions that are known to work.
 const PYTHON_CLIENT: &str = "opentelemetry-opamp-client==0.5b0";
 const NODE_CLIENT: &str = "@elastic/opamp-client-node@0.5.0";
 
-/// Installs them beside what is built, and says where. Where that cannot be done the tests that
-/// need them say so, and all others run: nothing else here depends on these two ecosystems.
-pub(crate) fn opamp_clients() -> anyhow::Result<Option<PathBuf>> {
-    let wanted = ["python3", "pip3", "node", "npm"];
-    let missing: Vec<&str> =
-        wanted.into_iter().filter(|program| shell::find(program).is_none()).collect();
-    if !missing.is_empty() {
-        println!(
-            "no OpAMP clients of others are tested: {} missing; as root, run: apt-get install -y \
-             python3-pip nodejs npm",
-            missing.join(", ")
-        );
-        return Ok(None);
-    }
+/// Installs them beside what is built, and says where.
+pub(crate) fn opamp_clients() -> anyhow::Result<PathBuf> {
     let folder = shell::target_folder()?.join("opamp-clients");
     let (python, node) = (folder.join("python"), folder.join("node"));
-    if python.join("opentelemetry").is_dir() && node.join("node_modules/@elastic").is_dir() {
-        return Ok(Some(folder));
+    if !python.join("opentelemetry").is_dir() {
+        python_package(&python, PYTHON_CLIENT)?;
     }
-    fs::create_dir_all(&node).context("cannot make a folder for OpAMP clients")?;
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]).arg(&python);
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]).arg(&node);
-    let installed =
-        shell::run(pip.arg(PYTHON_CLIENT)).and_then(|()| shell::run(npm.arg(NODE_CLIENT)));
-    match installed {
-        Ok(()) => Ok(Some(folder)),
-        Err(error) => {
-            println!("no OpAMP clients of others are tested: {error:#}");
-            Ok(None)
-        }
+    if !node.join("node_modules/@elastic").is_dir() {
+        programs(&NODE)?;
+        fs::create_dir_all(&node).context("cannot make a folder for OpAMP clients")?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]).arg(&node);
+        shell::run(npm.arg(NODE_CLIENT))?;
     }
+    Ok(folder)
 }
 
 /// What asks an API for everything that its description allows, at the version that is known to
 /// work.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
-/// Installs it beside what is built, and says where. Where that cannot be done the test that
-/// needs it says so.
-pub(crate) fn schemathesis() -> anyhow::Result<Option<PathBuf>> {
+/// Installs it beside what is built, and says where.
+pub(crate) fn schemathesis() -> anyhow::Result<PathBuf> {
     let folder = shell::target_folder()?.join("schemathesis");
-    if folder.join("schemathesis").is_dir() {
-        return Ok(Some(folder));
+    if !folder.join("schemathesis").is_dir() {
+        python_package(&folder, SCHEMATHESIS)?;
     }
+    Ok(folder)
+}
+
+/// Installs a package of Python and what it needs into a folder of their own.
+fn python_package(folder: &Path, package: &str) -> anyhow::Result<()> {
+    programs(&PYTHON)?;
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]).arg(&folder);
-    match shell::run(pip.arg(SCHEMATHESIS)) {
-        Ok(()) => Ok(Some(folder)),
-        Err(error) => {
-            println!("the fleet's API is not asked by schemathesis: {error:#}");
-            Ok(None)
-        }
-    }
+    pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]).arg(folder);
+    shell::run(pip.arg(package))
 }
 
 fn cargo_command(name: &str, version: &str) -> anyhow::Result<()> {

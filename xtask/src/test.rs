@@ -13,9 +13,6 @@ use crate::{need, shell};
 /// Whom the same clients torture too: program and package.
 pub(crate) const PEERS: [(&str, &str); 2] = [("nginx", "nginx-light"), ("haproxy", "haproxy")];
 
-/// What managers keep a fleet in: the tests start servers of their own.
-const DATABASE: [(&str, &str); 1] = [("pg_ctlcluster", "postgresql")];
-
 /// Which tests to run.
 #[derive(Debug, Default, Args)]
 pub struct Options {
@@ -26,16 +23,12 @@ pub struct Options {
 
 /// Installs what is missing, builds, and runs the tests.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    need::programs(&[&PEERS[..], &DATABASE].concat())?;
+    need::programs(&[&PEERS[..], &[need::POSTGRES]].concat())?;
     need::nextest()?;
     let program = build()?;
     let mut tests = shell::cargo(&["nextest", "run", "--workspace"]);
-    if let Some(folder) = need::schemathesis()? {
-        tests.env("MAINSTAY_SCHEMATHESIS", folder);
-    }
-    if let Some(clients) = need::opamp_clients()? {
-        tests.env("MAINSTAY_OPAMP_CLIENTS", clients);
-    }
+    tests.env("MAINSTAY_SCHEMATHESIS", need::schemathesis()?);
+    tests.env("MAINSTAY_OPAMP_CLIENTS", need::opamp_clients()?);
     shell::run(tests.args(&options.nextest).env("MAINSTAY_BIN", &program))?;
     if options.nextest.is_empty() {
         shell::run(&mut shell::cargo(&["test", "--workspace", "--doc", "--quiet"]))?;

@@ -102,6 +102,8 @@ pub fn observe(options: &Options) -> anyhow::Result<Seen> {
     let chosen = location.iter().flat_map(|location| ["--database", location.as_str()]);
     let fleet = Fleet::init(&chosen.collect::<Vec<_>>())?;
     fleet.set_first("threads = 1")?;
+    // The processor is to be the limit.
+    fleet.edit("agents", "rate_min = 100000")?;
     let manager = fleet.serve()?;
     pin(manager.process().pid(), options.cpu)?;
     let token = fleet.token(&["--uses", "0"])?;

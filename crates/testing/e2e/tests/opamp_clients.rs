@@ -1,12 +1,10 @@
 //! OpAMP clients that others wrote exchange with a manager, over TLS and with a secret.
 //!
 //! They are not of this repository, and a test does not reach for the network: `cargo xtask test`
-//! installs them and says where in `MAINSTAY_OPAMP_CLIENTS`. Without that nothing is tested here,
-//! and the test says so.
+//! installs them and says where in `MAINSTAY_OPAMP_CLIENTS`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -23,13 +21,8 @@ const EXCHANGES: &str = "5";
 /// A client gives up by itself before this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn installed() -> Option<PathBuf> {
-    let found = std::env::var_os(INSTALLED).map(PathBuf::from);
-    if found.is_none() {
-        let said = writeln!(io::stderr(), "skipped: {INSTALLED} does not say where they are");
-        said.expect("standard error can be written to");
-    }
-    found
+fn installed() -> PathBuf {
+    std::env::var_os(INSTALLED).expect("`cargo xtask test` installs them").into()
 }
 
 fn script(name: &str) -> PathBuf {
@@ -53,7 +46,7 @@ fn exchange(mut client: Command) {
 
 #[test]
 fn a_client_in_python_is_served() {
-    let Some(installed) = installed() else { return };
+    let installed = installed();
     let mut client = Command::new("python3");
     client.arg(script("opamp.py")).env("PYTHONPATH", installed.join("python"));
     exchange(client);
@@ -61,7 +54,7 @@ fn a_client_in_python_is_served() {
 
 #[test]
 fn a_client_in_javascript_is_served() {
-    let Some(installed) = installed() else { return };
+    let installed = installed();
     let mut client = Command::new("node");
     client.arg(script("opamp.mjs")).current_dir(installed.join("node"));
     exchange(client);
