@@ -35,6 +35,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod admin;
+pub mod agent;
 pub mod alerts;
 pub mod apply;
 pub mod difference;
