@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Role::Status(options) => mainstay_ctl::status(&options),
         // The fleet.
         Role::Manager(command) => mainstay_manager::run(&command),
+        Role::Agent(command) => mainstay_agent::run(&command),
         // Whoever looks around.
         Role::Quickstart(options) => mainstay_quickstart::run(&options).map(|()| ExitCode::SUCCESS),
     };

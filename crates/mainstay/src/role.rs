@@ -58,6 +58,9 @@ pub(crate) enum Role {
     /// Serve the agents of a fleet, and what goes with that
     #[command(subcommand)]
     Manager(mainstay_manager::Command),
+    /// Speak for this host's gateway to the managers of a fleet, and what goes with that
+    #[command(subcommand)]
+    Agent(mainstay_agent::Command),
     /// Decide which worker serves
     #[command(hide = true)]
     Master(mainstay_master::Options),
@@ -130,6 +133,7 @@ impl Role {
             | Self::Upgrade(_)
             | Self::Ha(_)
             | Self::Manager(_)
+            | Self::Agent(_)
             | Self::Fits(_)
             | Self::Quickstart(_) => {
                 return Origin { gateway: None, process: self.name(), index: None };
@@ -157,6 +161,7 @@ impl Role {
             Self::Upgrade(_) => "upgrade".to_owned(),
             Self::Ha(_) => "ha".to_owned(),
             Self::Manager(_) => "manager".to_owned(),
+            Self::Agent(_) => "agent".to_owned(),
             Self::Fits(_) => "fits".to_owned(),
             Self::Alerts(_) => "alerts".to_owned(),
             Self::Status(_) => "status".to_owned(),

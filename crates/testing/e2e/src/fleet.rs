@@ -11,6 +11,10 @@
 
 mod agent;
 mod manager;
+mod process;
+mod records;
 
 pub use agent::{Agent, Answer, Event, Told};
 pub use manager::{Fleet, Manager};
+pub use process::AgentProcess;
+pub use records::Records;

@@ -83,6 +83,17 @@ impl Fleet {
         Ok(fs::write(self.settings(), text.replace(&heading, &format!("{heading}{lines}\n")))?)
     }
 
+    /// Has agents served at this address, also after a restart.
+    pub fn listen_at(&self, agents: SocketAddr) -> anyhow::Result<()> {
+        let text = fs::read_to_string(self.settings())?;
+        let (before, after) = text.split_once("[agents]\n").context("no [agents]")?;
+        let former = after.lines().find(|line| line.starts_with("address"));
+        let former = former.context("no address of agents")?;
+        let after = after.replacen(former, &format!("address = \"{agents}\""), 1);
+        let text = format!("{before}[agents]\n{after}");
+        Ok(fs::write(self.settings(), text)?)
+    }
+
     fn settings(&self) -> PathBuf {
         self.directory.join("manager.toml")
     }

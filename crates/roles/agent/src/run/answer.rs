@@ -1,0 +1,103 @@
+//! What becomes of an attempt: of an answer, of a refusal, of silence.
+
+use std::time::Duration;
+
+use mainstay_fleet::endpoint::{Event, Failure, Purpose};
+use mainstay_model::Chain;
+use mainstay_opamp::refusal::Refusal;
+use serde_json::json;
+use tracing::{debug, error, info, warn};
+
+use super::{PAUSE, Registration, Running, luck};
+use crate::contact::{Answered, Contact, ContactError};
+use crate::exchange::Told;
+
+impl Running {
+    pub(super) fn attempted(
+        &mut self,
+        purpose: Purpose,
+        outcome: Result<Option<Answered>, ContactError>,
+    ) -> anyhow::Result<()> {
+        let answered = match outcome {
+            Ok(answered) => answered,
+            Err(error) => return self.failed(purpose, &error),
+        };
+        let Some(Answered { message, seen }) = answered else {
+            return self.step(Event::Done { next: Duration::ZERO });
+        };
+        let told = match self.exchanges.take(&message) {
+            Ok(told) => told,
+            Err(error) => {
+                warn!(error = %Chain(error.as_ref()), "an answer cannot be used");
+                self.last_error = Some(Chain(error.as_ref()).to_string());
+                return self.step(Event::Failed(Failure::Garbled));
+            }
+        };
+        self.seen = seen;
+        self.last_exchange_unix = Some(mainstay_os::unix_seconds());
+        self.last_error = None;
+        let mut next = self.poll()?;
+        for told in told {
+            match told {
+                Told::More => next = Duration::ZERO,
+                Told::Registered => self.registered(),
+                Told::Renamed => info!("joining under another name"),
+                Told::Pins => {
+                    info!("other pins are used from now on");
+                    self.contact = Contact::new(self.directory.pins()?)?;
+                }
+                Told::Offer => {
+                    info!("a configuration is offered");
+                    self.apply();
+                }
+            }
+        }
+        self.step(Event::Done { next })
+    }
+
+    /// When the next exchange is due: agents that began together do not stay together.
+    fn poll(&self) -> anyhow::Result<Duration> {
+        let said = self.exchanges.state.poll_s.map(Duration::from_secs);
+        let poll = said.unwrap_or(self.settings.poll);
+        Ok(poll * 9 / 10 + luck()?.part_of(poll / 5))
+    }
+
+    fn registered(&mut self) {
+        let state = &self.exchanges.state;
+        info!(database = state.database, group = state.group, "the agent is registered");
+        self.registration = Registration::Settled;
+        let said = json!({
+            "database": state.database,
+            "group": state.group,
+            "manager": self.manager(self.endpoints.current()),
+        });
+        for caller in self.waiting.drain(..) {
+            // Whoever went away needs no answer.
+            drop(caller.answer.send(said.clone()));
+        }
+    }
+
+    fn failed(&mut self, purpose: Purpose, error: &ContactError) -> anyhow::Result<()> {
+        let text = Chain(error).to_string();
+        match (purpose, error.refusal()) {
+            (Purpose::Test, _) => debug!(error = text, "the first manager is not back"),
+            (Purpose::Exchange, Some(refusal)) if !refusal.may_pass() => {
+                error!(error = text, %refusal, "managers do not serve this agent");
+            }
+            (Purpose::Exchange, _) => warn!(error = text, "an exchange failed"),
+        }
+        self.last_error = Some(text);
+        if purpose == Purpose::Exchange
+            && error.refusal() == Some(Refusal::Replayed)
+            && self.registration == Registration::Settled
+        {
+            // The state was left behind: this disk was put back, or the database was. The manager
+            // did answer, so it is no reason to go to another one.
+            warn!("this state was left behind, registering anew");
+            self.registration = Registration::Wanted;
+            self.exchanges.begin_anew();
+            return self.step(Event::Done { next: luck()?.part_of(PAUSE) });
+        }
+        self.step(Event::Failed(error.failure()))
+    }
+}

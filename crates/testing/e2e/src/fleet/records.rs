@@ -1,0 +1,80 @@
+//! What a fleet's database has, read and changed beside its managers.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use mainstay_database::{
+    Audit, EventFilter, EventRow, Hash, Limits, Location, NewVersion, Range, Store, open,
+};
+use mainstay_trust::digest::sha256;
+use tokio::runtime::Runtime;
+
+use super::Fleet;
+
+/// The database of a fleet.
+#[expect(missing_debug_implementations, reason = "a store has no form")]
+pub struct Records {
+    runtime: Runtime,
+    store: Arc<dyn Store>,
+}
+
+impl Records {
+    /// Of a fleet whose database is its file.
+    pub fn of(fleet: &Fleet) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let location = Location::File(fleet.directory().join("fleet.db"));
+        let store = runtime.block_on(open(&location, &Limits::default()))?;
+        Ok(Self { runtime, store })
+    }
+
+    /// Every event that agents sent, the oldest first.
+    pub fn events(&self) -> anyhow::Result<Vec<EventRow>> {
+        let mut rows = Vec::new();
+        let mut after = None;
+        loop {
+            let range = Range { after, limit: 0 };
+            let page = self.runtime.block_on(self.store.events(EventFilter::default(), range))?;
+            rows.extend(page.rows);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        rows.retain(|row| row.origin.is_some());
+        rows.sort_by_key(|row| row.origin);
+        Ok(rows)
+    }
+
+    /// Has every agent of the first group serve this text.
+    pub fn offer(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let audit = || Audit {
+            actor: "test".to_owned(),
+            address: String::new(),
+            action: "test".to_owned(),
+            subject: name.to_owned(),
+            detail: b"{}".to_vec(),
+        };
+        self.runtime.block_on(async {
+            let group = self.store.groups().await?.into_iter().next().context("a group")?.id;
+            let configuration = self.store.create_configuration(name, "", audit()).await?;
+            let version = NewVersion {
+                configuration,
+                after: 0,
+                hash: Hash(sha256(text.as_bytes())),
+                text: text.as_bytes().to_vec(),
+                note: String::new(),
+            };
+            let version = self.store.add_version(version, audit()).await?.id;
+            Ok(self.store.set_group_version(group, Some(version), audit()).await?)
+        })
+    }
+
+    /// What the one agent says that became of what it was offered.
+    pub fn applied(&self) -> anyhow::Result<Option<mainstay_database::AgentRow>> {
+        self.runtime.block_on(async {
+            let filter = mainstay_database::AgentFilter::default();
+            let page = self.store.agents(filter, Range { after: None, limit: 0 }).await?;
+            Ok(page.rows.into_iter().next())
+        })
+    }
+}
