@@ -102,6 +102,12 @@ mod tests {
         };
         let (mut left, mut other) = (start(&mark), start(&format!("{mark}-not")));
         let environment = [("MARK", OsStr::new(&mark)), ("OTHER", OsStr::new("1"))];
+        // The kernel shows it a moment after the child has begun its program.
+        let until = Instant::now() + Duration::from_secs(5);
+        while find(&environment).unwrap().is_empty() {
+            assert!(Instant::now() < until, "waited in vain for the child's environment");
+            std::thread::yield_now();
+        }
         assert_eq!(end_left_behind(&environment).unwrap(), 1);
         assert!(!left.wait().unwrap().success());
         assert_eq!(end_left_behind(&environment).unwrap(), 0);
