@@ -48,7 +48,7 @@ pub struct HaOptions {
     #[arg(long)]
     pub yes: bool,
 
-    /// Longest time between two steps, in seconds; each step has the limit of [upgrade] in
+    /// Longest time between two steps, in seconds; each step has the limit of `[upgrade]` in
     /// host.toml
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub patience: u64,
