@@ -16,7 +16,7 @@
 //! | [`token`] | random bytes as text, and codes that only the managers can make |
 //! | [`password`] | what is kept of a user's password |
 //! | [`bundle`] | the three files that a further manager needs |
-//! | [`file`] | files that only their owner may read |
+//! | [`file`](mod@file) | files that only their owner may read |
 //!
 //! # Invariants
 //!
