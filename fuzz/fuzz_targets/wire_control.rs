@@ -30,6 +30,8 @@ fuzz_target!(|bytes: &[u8]| {
             | ToSupervisor::Pair { .. }
             | ToSupervisor::Listen { .. }
             | ToSupervisor::Event { .. }
+            | ToSupervisor::StandIn
+            | ToSupervisor::Arrange
             | ToSupervisor::Alerts => assert_eq!(message.descriptors(), 0),
         }
     }

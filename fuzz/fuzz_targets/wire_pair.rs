@@ -27,6 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
             | ToMaster::Revoked
             | ToMaster::Outgrown
             | ToMaster::Adopted(_)
+            | ToMaster::Told { .. }
             | ToMaster::Leaving => {
                 assert_eq!(message.descriptors(), 0);
             }
