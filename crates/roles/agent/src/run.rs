@@ -16,8 +16,6 @@ use mainstay_opamp::events::{Event as FleetEvent, Severity};
 use mainstay_os::{Signals, now, unix_millis};
 use mainstay_trust::certificate;
 use mainstay_trust::pin::Seen;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -169,21 +167,12 @@ async fn work(directory: &Directory, settings: Agent, signals: Signals) -> anyho
 /// Waits for SIGTERM or SIGINT, in a thread of its own: a descriptor that the runtime did not
 /// make is not the runtime's to watch.
 fn end_when_asked(signals: Signals, happened: mpsc::Sender<Happening>) -> anyhow::Result<()> {
-    let wait = move || {
-        loop {
-            let mut descriptors = [PollFd::new(&signals, PollFlags::IN)];
-            match poll(&mut descriptors, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => {
-                    warn!(%errno, "signals cannot be waited for, only SIGKILL ends this process");
-                    std::thread::park();
-                }
-            }
-            if matches!(signals.next(), Ok(Some(_))) {
-                // If nobody listens any more, the process ends anyway.
-                drop(happened.blocking_send(Happening::End));
-                return;
-            }
+    let wait = move || match signals.wait() {
+        // If nobody listens any more, the process ends anyway.
+        Ok(_) => drop(happened.blocking_send(Happening::End)),
+        Err(error) => {
+            warn!(%error, "signals cannot be waited for, only SIGKILL ends this process");
+            std::thread::park();
         }
     };
     let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(wait);

@@ -14,8 +14,6 @@ use mainstay_database::Store;
 use mainstay_model::Chain;
 use mainstay_os::Signals;
 use mainstay_trust::pin::server_config;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, interval, timeout, timeout_at};
@@ -131,21 +129,12 @@ async fn or_end<T>(work: impl Future<Output = T>, ending: &mut oneshot::Receiver
 /// make is not the runtime's to watch.
 fn until_asked_to_end(signals: Signals) -> anyhow::Result<oneshot::Receiver<()>> {
     let (asked, ending) = oneshot::channel();
-    let wait = move || {
-        loop {
-            let mut descriptors = [PollFd::new(&signals, PollFlags::IN)];
-            match poll(&mut descriptors, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => {
-                    warn!(%errno, "signals cannot be waited for, only SIGKILL ends this process");
-                    std::thread::park();
-                }
-            }
-            if matches!(signals.next(), Ok(Some(_))) {
-                // If nobody listens any more, the process ends anyway.
-                let _listened = asked.send(());
-                return;
-            }
+    let wait = move || match signals.wait() {
+        // If nobody listens any more, the process ends anyway.
+        Ok(_) => drop(asked.send(())),
+        Err(error) => {
+            warn!(%error, "signals cannot be waited for, only SIGKILL ends this process");
+            std::thread::park();
         }
     };
     std::thread::Builder::new()
