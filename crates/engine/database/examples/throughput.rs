@@ -8,15 +8,10 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a measurement that cannot go on fails, and what it says is its result"
 )]
-
-#[path = "../tests/server/mod.rs"]
-#[expect(dead_code, reason = "here, no server is hurt")]
-mod server;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +22,7 @@ use mainstay_database::{
     EventBatch, Exchange, Exchanged, Hash, Limits, Location, ManagerId, NewEnrolmentToken,
     Severity, Standing, Store, StreamId, open,
 };
+use mainstay_postgres::Server;
 
 /// Callers at the same time, each with agents that take turns.
 const CALLERS: u16 = 64;
@@ -40,8 +36,8 @@ fn main() {
         None => {
             let directory = tempfile::tempdir_in(".").unwrap();
             measure("SQLite", &Location::File(directory.path().join("fleet.db")));
-            let server = server::Server::with(&["fsync=on", "shared_buffers=128MB"]);
-            measure("PostgreSQL", &server.location());
+            let server = Server::with(&["fsync=on", "shared_buffers=128MB"]);
+            measure("PostgreSQL", &server.address().parse().unwrap());
         }
     }
 }

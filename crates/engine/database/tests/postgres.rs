@@ -7,14 +7,13 @@
     reason = "a test that cannot go on fails"
 )]
 
-use mainstay_database::{Limits, StoreError, open};
-use server::Server;
+use mainstay_database::{Limits, Location, StoreError, open};
+use mainstay_postgres::Server;
 use suite::World;
 use suite::world::uid;
 
 mod fleet;
 mod outage;
-mod server;
 mod suite;
 
 whole_suite!(crate::with_world);
@@ -32,7 +31,7 @@ pub(crate) fn with_world(test: impl AsyncFnOnce(World)) {
     runtime.block_on(async {
         let limits =
             Limits { batch_window: std::time::Duration::from_millis(1), ..Limits::default() };
-        let location = server.location();
+        let location = location(&server);
         let one = open(&location, &limits).await.unwrap();
         let two = open(&location, &limits).await.unwrap();
         test(World { one, two }).await;
@@ -40,8 +39,13 @@ pub(crate) fn with_world(test: impl AsyncFnOnce(World)) {
 }
 
 /// Opens the database of a server.
+/// Where a server has its database.
+fn location(server: &Server) -> Location {
+    server.address().parse().unwrap()
+}
+
 async fn manager(server: &Server) -> std::sync::Arc<dyn mainstay_database::Store> {
-    open(&server.location(), &Limits::default()).await.unwrap()
+    open(&location(server), &Limits::default()).await.unwrap()
 }
 
 #[test]
@@ -76,7 +80,7 @@ fn the_former_program_goes_on_beside_the_next_one() {
         suite::use_it(&World { one, two }).await;
         // What a later one takes away.
         server.sql("UPDATE compatibility SET oldest = 2");
-        let refused = open(&server.location(), &Limits::default()).await;
+        let refused = open(&location(&server), &Limits::default()).await;
         let found = matches!(refused, Err(StoreError::Schema { found: 2, needed: 2, .. }));
         assert!(found, "{refused:?}");
     });
@@ -85,7 +89,7 @@ fn the_former_program_goes_on_beside_the_next_one() {
 #[test]
 fn old_days_are_dropped_while_exchanges_go_on() {
     let server = Server::start();
-    let fleet = fleet::Fleet::start(server.location(), Limits::default());
+    let fleet = fleet::Fleet::start(location(&server), Limits::default());
     fleet.answers(50);
     let today =
         fleet::runtime().block_on(async { manager(&server).await.now().await }).unwrap().day().0;
@@ -108,7 +112,7 @@ fn old_days_are_dropped_while_exchanges_go_on() {
         assert_eq!((days[0].day.0, days[0].events), (kept, 1));
     });
     fleet.answers(50);
-    fleet.finish(&server.location());
+    fleet.finish(&location(&server));
 }
 
 #[test]

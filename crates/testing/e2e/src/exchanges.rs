@@ -10,14 +10,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use mainstay_postgres::Server;
 
 use crate::fleet::Fleet;
-use crate::postgres::Postgres;
 use crate::torture::percentile;
 use load::{Load, Schedule};
 
-/// Clock ticks of /proc in a second (`sysconf(_SC_CLK_TCK)`, the same on every Linux).
-const TICKS: f64 = 100.0;
+/// What /proc counts processor time in (`sysconf(_SC_CLK_TCK)`, the same on every Linux).
+const TICK: Duration = Duration::from_millis(10);
 
 /// Measures exchanges of agents with one manager on one processor.
 #[derive(clap::Args, Clone, Debug)]
@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 pub struct Seen {
     options: Options,
     rate: f64,
-    cpu_micros: f64,
+    cpu: Duration,
     half: Vec<Duration>,
     memory_mb: f64,
     failed: u64,
@@ -96,9 +96,9 @@ pub struct Seen {
 pub fn observe(options: &Options) -> anyhow::Result<Seen> {
     let postgres = match options.database {
         Backend::Sqlite => None,
-        Backend::Postgres => Some(Postgres::start()?),
+        Backend::Postgres => Some(Server::with(&["fsync=on", "shared_buffers=128MB"])),
     };
-    let location = postgres.as_ref().map(|postgres| postgres.create("fleet")).transpose()?;
+    let location = postgres.as_ref().map(Server::address);
     let chosen = location.iter().flat_map(|location| ["--database", location.as_str()]);
     let fleet = Fleet::init(&chosen.collect::<Vec<_>>())?;
     fleet.set_first("threads = 1")?;
@@ -108,25 +108,25 @@ pub fn observe(options: &Options) -> anyhow::Result<Seen> {
     pin(manager.process().pid(), options.cpu)?;
     let token = fleet.token(&["--uses", "0"])?;
     let mut load = Load::enrol(manager.agents, &token, options)?;
-    let mut rates = Vec::new();
+    let mut intervals = Vec::new();
     let mut costs = Vec::new();
     let mut failed = 0;
     for _ in 0..options.rounds {
-        let before = cpu_seconds(manager.process().pid())?;
+        let before = cpu_time(manager.process().pid())?;
         let done = load.perform(manager.agents, options, Schedule::AsFastAsPossible)?;
-        let used = cpu_seconds(manager.process().pid())? - before;
-        let count = done.times.len() as f64;
-        rates.push(count / done.took.as_secs_f64());
-        costs.push(used / count * 1e6);
+        let used = cpu_time(manager.process().pid())? - before;
+        let count = u32::try_from(done.times.len().max(1))?;
+        intervals.push(done.took / count);
+        costs.push(used / count);
         failed += done.failed;
     }
-    let rate = median(&mut rates);
+    let rate = 1.0 / percentile(&intervals, 50).as_secs_f64();
     let done = load.perform(manager.agents, options, Schedule::Rate(rate / 2.0))?;
     failed += done.failed;
     Ok(Seen {
         options: options.clone(),
         rate,
-        cpu_micros: median(&mut costs),
+        cpu: percentile(&costs, 50),
         half: done.times,
         memory_mb: memory_mb(manager.process().pid())?,
         failed,
@@ -157,7 +157,7 @@ impl fmt::Display for Seen {
         writeln!(f, "| what | promised | seen |\n| --- | ---: | ---: |")?;
         let promised = database.promised();
         writeln!(f, "| exchanges in a second | {promised} | {:.0} |", self.rate)?;
-        writeln!(f, "| processor time of the manager for each, µs | | {:.0} |", self.cpu_micros)?;
+        writeln!(f, "| processor time of the manager for each, µs | | {} |", self.cpu.as_micros())?;
         writeln!(f, "| at half of that, ms | p99 50 | p50 {:.2}, p99 {:.2} |", ms(50), ms(99))?;
         writeln!(f, "| memory of the manager, MB | {MEMORY_MB} | {:.0} |", self.memory_mb)?;
         writeln!(f, "| exchanges that failed | 0 | {} |", self.failed)
@@ -172,20 +172,14 @@ fn pin(pid: u32, cpu: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The middle one.
-fn median(numbers: &mut [f64]) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
-}
-
 /// Processor time of a process so far.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, after) = text.rsplit_once(')').context("a stat line")?;
     // Fields 14 and 15 of the line; the one behind the name is 3.
-    let ticks: Vec<f64> =
-        after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-    Ok(ticks.iter().sum::<f64>() / TICKS)
+    let ticks =
+        after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+    Ok(TICK * u32::try_from(ticks.sum::<u64>())?)
 }
 
 /// The most memory that a process ever had.

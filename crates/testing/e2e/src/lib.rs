@@ -42,7 +42,6 @@ pub mod limits;
 pub mod luck;
 pub mod origin;
 pub mod pattern;
-pub mod postgres;
 pub mod receivers;
 pub mod report;
 pub mod sessions;

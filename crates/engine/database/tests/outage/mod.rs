@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mainstay_database::{Limits, StoreError, Stored, open};
+use mainstay_postgres::{Server, address};
 use rustix::process::Signal;
 
 use crate::fleet::{Fleet, runtime};
-use crate::server::{Server, location};
+use crate::location;
 use crate::suite::World;
 use crate::suite::world::{audit, uid};
 
@@ -24,38 +25,38 @@ fn limits() -> Limits {
 #[test]
 fn a_server_that_dies_and_comes_back_loses_nothing_and_doubles_nothing() {
     let mut server = Server::start();
-    let fleet = Fleet::start(server.location(), Limits::default());
+    let fleet = Fleet::start(location(&server), Limits::default());
     for _death in 0..3 {
         fleet.answers(100);
         server.kill();
         server.run();
     }
     fleet.answers(100);
-    fleet.finish(&server.location());
+    fleet.finish(&location(&server));
 }
 
 #[test]
 fn a_promoted_standby_has_all_that_was_answered() {
     let mut primary = Server::with(&["synchronous_standby_names=standby"]);
     let standby = Server::standby(&primary, &[]);
-    let fleet = Fleet::start(location(&[&primary, &standby]), limits());
+    let fleet = Fleet::start(address(&[&primary, &standby]).parse().unwrap(), limits());
     fleet.answers(200);
     primary.kill();
     standby.promote();
     fleet.answers(200);
-    fleet.finish(&standby.location());
+    fleet.finish(&location(&standby));
 }
 
 #[test]
 fn a_server_that_hangs_is_left_for_another() {
     let primary = Server::with(&["synchronous_standby_names=standby"]);
     let standby = Server::standby(&primary, &[]);
-    let fleet = Fleet::start(location(&[&primary, &standby]), limits());
+    let fleet = Fleet::start(address(&[&primary, &standby]).parse().unwrap(), limits());
     fleet.answers(200);
     primary.signal_all(Signal::STOP);
     standby.promote();
     fleet.answers(200);
-    fleet.finish(&standby.location());
+    fleet.finish(&location(&standby));
     primary.signal_all(Signal::CONT);
 }
 
@@ -63,20 +64,20 @@ fn a_server_that_hangs_is_left_for_another() {
 fn a_primary_that_was_cut_off_answers_nobody() {
     let primary = Server::with(&["synchronous_standby_names=standby"]);
     let mut standby = Server::standby(&primary, &[]);
-    let fleet = Fleet::start(location(&[&primary, &standby]), limits());
+    let fleet = Fleet::start(address(&[&primary, &standby]).parse().unwrap(), limits());
     fleet.answers(200);
     // The primary is as it was, but nobody has its commits: they wait, and are not answered.
     standby.kill();
     standby.run();
     standby.promote();
     fleet.answers(200);
-    fleet.finish(&standby.location());
+    fleet.finish(&location(&standby));
 }
 
 #[test]
 fn an_outage_is_said_and_not_waited_for() {
     let mut server = Server::start();
-    let location = server.location();
+    let location = location(&server);
     runtime().block_on(async {
         let one = open(&location, &limits()).await.unwrap();
         let two = open(&location, &limits()).await.unwrap();

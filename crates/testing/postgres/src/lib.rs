@@ -4,6 +4,9 @@
 //! started it, so nothing is left behind by a test that is killed. What `initdb` makes is kept
 //! beside the tests' programs and copied, which is ten times as fast as making it.
 
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails by panicking")]
+
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +15,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mainstay_database::Location;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
@@ -37,7 +39,8 @@ const SETTINGS: [&str; 6] = [
 ];
 
 /// A server, running or not.
-pub(crate) struct Server {
+#[derive(Debug)]
+pub struct Server {
     directory: TempDir,
     settings: Vec<String>,
     process: Option<Child>,
@@ -45,12 +48,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// A new, empty server that takes connections.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::with(&[])
     }
 
     /// The same, with further settings.
-    pub(crate) fn with(settings: &[&str]) -> Self {
+    pub fn with(settings: &[&str]) -> Self {
         let mut server = Self::stopped(settings);
         let copied = Command::new("cp").arg("-a").arg(template()).arg(server.data()).status();
         assert!(copied.unwrap().success(), "the template is copied");
@@ -59,7 +62,7 @@ impl Server {
     }
 
     /// A standby that has all that `primary` has and follows it.
-    pub(crate) fn standby(primary: &Self, settings: &[&str]) -> Self {
+    pub fn standby(primary: &Self, settings: &[&str]) -> Self {
         let mut server = Self::stopped(settings);
         let from = format!("{} application_name=standby", primary.words());
         let copied = as_postgres("pg_basebackup")
@@ -91,7 +94,7 @@ impl Server {
 
     /// Starts it. A server that was killed may leave children that are still ending, and the
     /// next one refuses to start beside them: then it is started again.
-    pub(crate) fn run(&mut self) {
+    pub fn run(&mut self) {
         assert!(self.process.is_none(), "one process at a time");
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -116,14 +119,14 @@ impl Server {
     }
 
     /// Ends it without a word to anybody.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let mut process = self.process.take().expect("it runs");
         process.kill().unwrap();
         process.wait().unwrap();
     }
 
     /// Stops its main process and whatever else it consists of, or lets all go on.
-    pub(crate) fn signal_all(&self, signal: Signal) {
+    pub fn signal_all(&self, signal: Signal) {
         let main = self.process.as_ref().expect("it runs").id();
         let children = format!("/proc/{main}/task/{main}/children");
         let children = fs::read_to_string(children).unwrap();
@@ -135,37 +138,37 @@ impl Server {
     }
 
     /// Makes a standby a primary.
-    pub(crate) fn promote(&self) {
+    pub fn promote(&self) {
         let promoted = as_postgres("pg_ctl").arg("promote").arg("-D").arg(self.data()).output();
         assert!(promoted.unwrap().status.success(), "the standby is promoted");
     }
 
     /// Runs statements beside all managers.
-    pub(crate) fn sql(&self, statements: &str) {
+    pub fn sql(&self, statements: &str) {
         let words = self.words();
         let psql = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", &words];
         let done = as_postgres("psql").args(psql).args(["--command", statements]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// Where its database is.
-    pub(crate) fn location(&self) -> Location {
-        location(&[self])
+    /// Where its database is, as a URL.
+    pub fn address(&self) -> String {
+        address(&[self])
     }
 
     /// The same for PostgreSQL's own programs.
-    pub(crate) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         format!("host={} user={USER} dbname=postgres", self.directory.path().display())
     }
 }
 
-/// One database on several servers, of which one takes writes.
-pub(crate) fn location(servers: &[&Server]) -> Location {
+/// The same of one database on several servers, of which one takes writes.
+pub fn address(servers: &[&Server]) -> String {
     let host = |server: &&Server| {
         server.directory.path().to_str().expect("a temporary name is text").replace('/', "%2F")
     };
     let hosts: Vec<String> = servers.iter().map(host).collect();
-    format!("postgres://{USER}@{}/postgres", hosts.join(",")).parse().unwrap()
+    format!("postgres://{USER}@{}/postgres", hosts.join(","))
 }
 
 impl Drop for Server {
@@ -232,7 +235,8 @@ fn give(directory: &Path) {
 fn template() -> PathBuf {
     // The folder of the build for such things, from one of its programs.
     let program_here = std::env::current_exe().unwrap();
-    let kept = program_here.ancestors().nth(3).expect("a program is in its folder").join("tmp");
+    let is_build = |folder: &&Path| folder.join("CACHEDIR.TAG").is_file();
+    let kept = program_here.ancestors().find(is_build).expect("cargo built it").join("tmp");
     fs::create_dir_all(&kept).unwrap();
     let version = program("initdb");
     let version = version.ancestors().nth(2).and_then(Path::file_name).unwrap().to_str().unwrap();
