@@ -43,8 +43,8 @@ use crate::backoff::{Backoff, Luck};
 pub struct Policy {
     /// So many failures in a row, and it is the next one's turn.
     pub attempts: u32,
-    /// And so after this long, counted from the beginning of the first of them. No attempt may
-    /// take longer.
+    /// And so after this long, counted from the beginning of the first of them: by then the next
+    /// one is asked.
     pub patience: Duration,
     /// The longest wait between two attempts at the same manager, or at the next one.
     pub pause: Duration,
@@ -54,6 +54,14 @@ pub struct Policy {
     pub failback: Duration,
     /// The longest wait that a manager may ask for.
     pub hold_max: Duration,
+}
+
+impl Policy {
+    /// How long one manager may fail, all attempts together: what is left of the patience is for
+    /// the pause before the next one, and for that one's answer.
+    fn trial(&self) -> Duration {
+        self.patience.saturating_sub(self.pause * 2).max(self.patience / 2)
+    }
 }
 
 /// Why an attempt failed.
@@ -94,6 +102,8 @@ pub struct Switch {
     pub from: Option<usize>,
     pub to: usize,
     pub reason: Reason,
+    /// How long the former one had failed by then.
+    pub after: Duration,
 }
 
 /// What an attempt is for.
@@ -285,7 +295,7 @@ impl Endpoints {
 
     fn exchange(&mut self, now: Timestamp) -> Effect {
         self.state = State::Exchanging { since: now };
-        let until = self.failing_since.unwrap_or(now) + self.policy.patience;
+        let until = self.failing_since.unwrap_or(now) + self.policy.trial();
         Effect::Try { place: self.current, purpose: Purpose::Exchange, until }
     }
 
@@ -326,7 +336,7 @@ impl Endpoints {
         let is_over = is_hopeless
             || self.rounds > 0
             || self.failures >= self.policy.attempts
-            || now.since(failing_since) + pause >= self.policy.patience;
+            || now.since(failing_since) + pause >= self.policy.trial();
         if is_over {
             self.go_on(now, luck, failure)
         } else {
@@ -396,13 +406,13 @@ impl Endpoints {
     ) -> Effect {
         self.current = to;
         self.failures = 0;
-        self.failing_since = None;
+        let after = self.failing_since.take().map_or(Duration::ZERO, |since| now.since(since));
         if to == 0 {
             self.failback_at = None;
         } else if self.failback_at.is_none() {
             self.failback_at = Some(self.next_failback(now, luck));
         }
-        let switch = Switch { at: now, from, to, reason };
+        let switch = Switch { at: now, from, to, reason, after };
         self.last_switch = Some(switch);
         Effect::Switched(switch)
     }

@@ -284,9 +284,15 @@ impl Running {
             from: switch.from.map(|place| self.manager(place)),
             to: self.manager(switch.to),
             reason: switch.reason.to_string(),
+            after_ms: u64::try_from(switch.after.as_millis()).unwrap_or(u64::MAX),
         };
         warn!(from = note.from, to = note.to, reason = note.reason, "another manager is spoken to");
-        let body = json!({"from": note.from, "to": note.to, "reason": note.reason});
+        let body = json!({
+            "from": note.from,
+            "to": note.to,
+            "reason": note.reason,
+            "after_ms": note.after_ms,
+        });
         self.exchanges.state.last_switch = Some(note);
         self.note("agent.manager-switched", Severity::Warning, &body)
     }

@@ -64,6 +64,9 @@ pub(crate) struct SwitchNote {
     pub(crate) from: Option<String>,
     pub(crate) to: String,
     pub(crate) reason: String,
+    /// How long the former one had failed by then.
+    #[serde(default)]
+    pub(crate) after_ms: u64,
 }
 
 /// Bytes that are written as base64url.

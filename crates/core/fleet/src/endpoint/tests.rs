@@ -22,9 +22,9 @@ fn agent(count: usize) -> Endpoints {
     Endpoints::new(POLICY, count, at(0))
 }
 
-/// An exchange begins, with a whole patience.
+/// An exchange begins: the patience, less the pause before the next one and its answer.
 fn exchange(place: usize, now: u64) -> Effect {
-    Effect::Try { place, purpose: Purpose::Exchange, until: at(now + 5_000) }
+    Effect::Try { place, purpose: Purpose::Exchange, until: at(now + 4_500) }
 }
 
 fn test(now: u64) -> Effect {
@@ -32,7 +32,13 @@ fn test(now: u64) -> Effect {
 }
 
 fn switched(now: u64, from: usize, to: usize, reason: Reason) -> Effect {
-    Effect::Switched(Switch { at: at(now), from: Some(from), to, reason })
+    switched_after(0, now, from, to, reason)
+}
+
+/// So many milliseconds after the former one had begun to fail.
+fn switched_after(after: u64, now: u64, from: usize, to: usize, reason: Reason) -> Effect {
+    let after = Duration::from_millis(after);
+    Effect::Switched(Switch { at: at(now), from: Some(from), to, reason, after })
 }
 
 /// Tells it all of this, at so many milliseconds, without luck: no wait is longer than it must be.
@@ -60,9 +66,9 @@ fn it_starts_with_the_first_and_goes_on_to_the_next() {
             (
                 30_012,
                 Event::Due,
-                vec![Effect::Try { place: 0, purpose: Purpose::Exchange, until: at(35_010) }],
+                vec![Effect::Try { place: 0, purpose: Purpose::Exchange, until: at(34_510) }],
             ),
-            (30_013, DOWN, vec![switched(30_013, 0, 1, UNREACHABLE)]),
+            (30_013, DOWN, vec![switched_after(3, 30_013, 0, 1, UNREACHABLE)]),
             (30_014, Event::Due, vec![exchange(1, 30_014)]),
             (30_020, DONE, vec![]),
         ],
@@ -100,7 +106,11 @@ fn a_black_hole_is_left_within_the_patience() {
         &mut agent,
         vec![
             (0, Event::Due, vec![exchange(0, 0)]),
-            (5_000, Event::Failed(silent), vec![switched(5_000, 0, 1, Reason::Failed(silent))]),
+            (
+                4_500,
+                Event::Failed(silent),
+                vec![switched_after(4_500, 4_500, 0, 1, Reason::Failed(silent))],
+            ),
         ],
     );
 }
@@ -110,15 +120,15 @@ fn a_black_hole_is_left_within_the_patience() {
 fn a_second_attempt_that_would_come_too_late_is_not_made() {
     let mut agent = agent(2);
     assert_eq!(agent.step(at(0), Luck(0), Event::Due), [exchange(0, 0)]);
-    let effects = agent.step(at(4_900), Luck(u64::MAX), DOWN);
-    assert_eq!(effects, [switched(4_900, 0, 1, UNREACHABLE)]);
+    let effects = agent.step(at(4_400), Luck(u64::MAX), DOWN);
+    assert_eq!(effects, [switched_after(4_400, 4_400, 0, 1, UNREACHABLE)]);
 }
 
 #[test]
 fn some_failures_need_no_second_look() {
     for failure in [Failure::Untrusted, Failure::Busy { hold: None }] {
         let mut agent = agent(2);
-        let left = vec![switched(1, 0, 1, Reason::Failed(failure))];
+        let left = vec![switched_after(1, 1, 0, 1, Reason::Failed(failure))];
         check(
             &mut agent,
             vec![
@@ -139,7 +149,7 @@ fn failback_tests_the_first_only_and_stays_while_it_is_away() {
             (0, Event::Due, vec![exchange(0, 0)]),
             (1, DOWN, vec![]),
             (1, Event::Due, vec![exchange(0, 0)]),
-            (2, DOWN, vec![switched(2, 0, 1, UNREACHABLE)]),
+            (2, DOWN, vec![switched_after(2, 2, 0, 1, UNREACHABLE)]),
             (2, Event::Due, vec![exchange(1, 2)]),
             (3, DONE, vec![]),
             // The next exchange is due later; it is not put off.
@@ -177,7 +187,7 @@ fn a_first_that_was_back_and_is_not_is_left_at_once() {
             (0, Event::Due, vec![exchange(0, 0)]),
             (1, DOWN, vec![]),
             (1, Event::Due, vec![exchange(0, 0)]),
-            (2, DOWN, vec![switched(2, 0, 1, UNREACHABLE)]),
+            (2, DOWN, vec![switched_after(2, 2, 0, 1, UNREACHABLE)]),
             (2, Event::Due, vec![exchange(1, 2)]),
             (3, Event::Done { next: Duration::from_secs(7_200) }, vec![]),
             (3_600_002, Event::Due, vec![test(3_600_002)]),
@@ -186,7 +196,11 @@ fn a_first_that_was_back_and_is_not_is_left_at_once() {
                 DONE,
                 vec![switched(3_600_003, 1, 0, Reason::Failback), exchange(0, 3_600_003)],
             ),
-            (3_600_004, DOWN, vec![switched(3_600_004, 0, 1, UNREACHABLE), exchange(1, 3_600_004)]),
+            (
+                3_600_004,
+                DOWN,
+                vec![switched_after(1, 3_600_004, 0, 1, UNREACHABLE), exchange(1, 3_600_004)],
+            ),
             (3_600_005, DONE, vec![]),
         ],
     );
@@ -203,7 +217,7 @@ fn a_new_list_and_a_forced_registration_begin_with_the_first() {
             (
                 1,
                 Event::Failed(Failure::Untrusted),
-                vec![switched(1, 0, 1, Reason::Failed(Failure::Untrusted))],
+                vec![switched_after(1, 1, 0, 1, Reason::Failed(Failure::Untrusted))],
             ),
             (1, Event::Due, vec![exchange(1, 1)]),
             (
@@ -222,6 +236,7 @@ fn a_new_list_and_a_forced_registration_begin_with_the_first() {
                         from: None,
                         to: 0,
                         reason: Reason::ListChanged,
+                        after: Duration::ZERO,
                     }),
                     exchange(0, 4),
                 ],
@@ -240,7 +255,7 @@ fn who_is_busy_is_left_alone_for_as_long_as_it_says() {
         &mut agent,
         vec![
             (0, Event::Due, vec![exchange(0, 0)]),
-            (1, Event::Failed(busy), vec![switched(1, 0, 1, Reason::Failed(busy))]),
+            (1, Event::Failed(busy), vec![switched_after(1, 1, 0, 1, Reason::Failed(busy))]),
             (1, Event::Due, vec![exchange(1, 1)]),
             // The first is not free yet: another try here.
             (2, DOWN, vec![]),
@@ -276,7 +291,7 @@ fn a_forced_registration_does_not_care_who_was_busy() {
         &mut agent,
         vec![
             (0, Event::Due, vec![exchange(0, 0)]),
-            (1, Event::Failed(busy), vec![switched(1, 0, 1, Reason::Failed(busy))]),
+            (1, Event::Failed(busy), vec![switched_after(1, 1, 0, 1, Reason::Failed(busy))]),
             (2, Event::Forced, vec![switched(2, 1, 0, Reason::Forced), exchange(0, 2)]),
             (3, DOWN, vec![]),
         ],
