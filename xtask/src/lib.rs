@@ -16,6 +16,7 @@ pub mod exchanges;
 pub mod fuzz;
 pub mod latency;
 mod need;
+pub mod outages;
 pub mod sessions;
 mod shell;
 pub mod sim;

@@ -33,6 +33,8 @@ enum Command {
     Sessions(mainstay_e2e::sessions::Options),
     /// Measure how many exchanges of agents a manager finishes, and what each costs
     Exchanges(mainstay_e2e::exchanges::Options),
+    /// Kill and cut off managers, agents and databases of a fleet, and count what it kept
+    Outages(mainstay_e2e::outages::Options),
     /// Measure how long clients wait for an heir, and what connections cost
     Latency(mainstay_e2e::latency::Options),
     /// Run every fuzz target, one after the other
@@ -67,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Administration(options) => xtask::administration::run(&options),
         Command::Sessions(options) => xtask::sessions::run(&options),
         Command::Exchanges(options) => xtask::exchanges::run(&options),
+        Command::Outages(options) => xtask::outages::run(&options),
         Command::Latency(options) => xtask::latency::run(&options),
         Command::Fuzz(options) => xtask::fuzz::run(&options),
         Command::Bench(options) => xtask::bench::run(&options),

@@ -15,6 +15,6 @@ mod process;
 mod records;
 
 pub use agent::{Agent, Answer, Event, Told};
-pub use manager::{Fleet, Manager};
+pub use manager::{Fleet, Launched, Manager};
 pub use process::AgentProcess;
 pub use records::Records;

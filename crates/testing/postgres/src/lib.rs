@@ -7,8 +7,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails by panicking")]
 
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -37,6 +37,9 @@ const SETTINGS: [&str; 6] = [
     "max_wal_senders=4",
     "logging_collector=off",
 ];
+
+/// Who may come from other hosts.
+const HOSTS: &[u8] = b"host all all all trust\n";
 
 /// A server, running or not.
 #[derive(Debug)]
@@ -145,10 +148,21 @@ impl Server {
 
     /// Runs statements beside all managers.
     pub fn sql(&self, statements: &str) {
+        self.ask(statements);
+    }
+
+    /// The same; what they give, without any decoration.
+    pub fn ask(&self, statements: &str) -> String {
         let words = self.words();
-        let psql = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", &words];
-        let done = as_postgres("psql").args(psql).args(["--command", statements]).output().unwrap();
+        let psql = ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"];
+        let psql = as_postgres("psql")
+            .args(psql)
+            .args(["--set", "ON_ERROR_STOP=1"])
+            .args(["--dbname", &words, "--command", statements])
+            .output();
+        let done = psql.unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
     /// Where its database is, as a URL.
@@ -240,7 +254,7 @@ fn template() -> PathBuf {
     fs::create_dir_all(&kept).unwrap();
     let version = program("initdb");
     let version = version.ancestors().nth(2).and_then(Path::file_name).unwrap().to_str().unwrap();
-    let template = kept.join(format!("postgres-{version}"));
+    let template = kept.join(format!("postgres-{version}-open"));
     let alone = File::create(kept.join("postgres.lock")).unwrap();
     alone.lock().unwrap();
     if !template.exists() {
@@ -255,6 +269,9 @@ fn template() -> PathBuf {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        // Whoever reaches an address that it was told to listen at is a test.
+        let mut hosts = OpenOptions::new().append(true).open(data.join("pg_hba.conf")).unwrap();
+        hosts.write_all(HOSTS).unwrap();
         let half = kept.join("postgres-half");
         let _nothing_there = fs::remove_dir_all(&half);
         let copied = Command::new("cp").arg("-a").arg(&data).arg(&half).status();

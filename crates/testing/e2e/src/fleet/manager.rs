@@ -26,7 +26,8 @@ const END: Duration = Duration::from_secs(20);
 /// The directory of a manager, and all that a test puts beside it.
 #[derive(Debug)]
 pub struct Fleet {
-    root: TempDir,
+    temporary: Option<TempDir>,
+    root: PathBuf,
     directory: PathBuf,
 }
 
@@ -34,27 +35,35 @@ impl Fleet {
     /// Makes a fleet whose manager listens at ports that the kernel chooses. `arguments` are
     /// for `mainstay manager init`.
     pub fn init(arguments: &[&str]) -> anyhow::Result<Self> {
-        let root = tempfile::tempdir()?;
-        let directory = root.path().join("manager");
-        let fleet = Self { root, directory };
+        let fleet = Self::new()?;
         let mut all = vec!["init", "--agents", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         all.extend(arguments);
         fleet.command(&all)?;
         Ok(fleet)
     }
 
+    fn new() -> anyhow::Result<Self> {
+        let temporary = tempfile::tempdir()?;
+        let root = temporary.path().to_owned();
+        let directory = root.join("manager");
+        Ok(Self { temporary: Some(temporary), root, directory })
+    }
+
+    /// Leaves the directory behind when this value goes.
+    pub fn keep_files(&mut self) {
+        self.root = self.temporary.take().map_or_else(|| self.root.clone(), TempDir::keep);
+    }
+
     /// A further manager, of what `bundle export` wrote for it.
     pub fn import(bundle: &Path) -> anyhow::Result<Self> {
-        let root = tempfile::tempdir()?;
-        let directory = root.path().join("manager");
-        let fleet = Self { root, directory };
+        let fleet = Self::new()?;
         fleet.command(&["bundle", "import", &bundle.display().to_string()])?;
         Ok(fleet)
     }
 
     /// A directory for whatever a test needs.
     pub fn root(&self) -> &Path {
-        self.root.path()
+        &self.root
     }
 
     /// The manager's directory.
@@ -123,14 +132,46 @@ impl Fleet {
 
     /// Starts a manager, and waits until it serves.
     pub fn serve(&self) -> anyhow::Result<Manager> {
-        let log = self.root.path().join("manager.log");
+        self.launch()?.served()
+    }
+
+    /// Starts a manager, which may wait for its database for long.
+    pub fn launch(&self) -> anyhow::Result<Launched> {
+        let log = self.root.join("manager.log");
         let before = fs::read_to_string(&log).unwrap_or_default().len();
         let out = OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = Command::new(binary()?);
         command.args(["manager", "serve", "--directory"]).arg(&self.directory);
         command.env("MAINSTAY_LOG_FORMAT", "json").stdin(Stdio::null());
-        command.stdout(File::create(self.root.path().join("manager.out"))?).stderr(out);
-        let child = children::spawn(&mut command)?;
+        command.stdout(File::create(self.root.join("manager.out"))?).stderr(out);
+        Ok(Launched { life: Life(children::spawn(&mut command)?), log, before })
+    }
+}
+
+/// A manager's process. It is killed when it is dropped.
+#[derive(Debug)]
+struct Life(Child);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.process().signal(Signal::KILL).ok();
+        self.0.wait(END);
+    }
+}
+
+/// A manager that was started. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Launched {
+    life: Life,
+    log: PathBuf,
+    /// The length of the log when it was started.
+    before: usize,
+}
+
+impl Launched {
+    /// Waits until it serves.
+    pub fn served(self) -> anyhow::Result<Manager> {
+        let Self { life, log, before } = self;
         let line = wait::until("a manager that serves", START, || {
             let text = fs::read_to_string(&log).ok()?;
             text.get(before..)?.lines().find_map(served)
@@ -139,7 +180,12 @@ impl Fleet {
         let address = |key: &str| -> anyhow::Result<SocketAddr> {
             Ok(line[key].as_str().context("the manager does not say where it serves")?.parse()?)
         };
-        Ok(Manager { agents: address("agents")?, admin: address("admin")?, log, child })
+        Ok(Manager { agents: address("agents")?, admin: address("admin")?, log, life })
+    }
+
+    /// Its process.
+    pub const fn process(&self) -> &children::Process {
+        self.life.0.process()
     }
 }
 
@@ -157,7 +203,7 @@ pub struct Manager {
     /// Where administrators are served.
     pub admin: SocketAddr,
     log: PathBuf,
-    child: Child,
+    life: Life,
 }
 
 impl Manager {
@@ -168,8 +214,8 @@ impl Manager {
 
     /// Asks it to end, and waits until it has.
     pub fn stop(self) -> anyhow::Result<()> {
-        self.child.process().signal(Signal::TERM)?;
-        let status = self.child.wait(END).context("the manager does not end")?;
+        self.process().signal(Signal::TERM)?;
+        let status = self.life.0.wait(END).context("the manager does not end")?;
         ensure!(status.exit_status() == Some(0), "it ended with {status:?}: {}", self.log());
         Ok(())
     }
@@ -181,13 +227,6 @@ impl Manager {
 
     /// Its process.
     pub const fn process(&self) -> &children::Process {
-        self.child.process()
-    }
-}
-
-impl Drop for Manager {
-    fn drop(&mut self) {
-        self.child.process().signal(Signal::KILL).ok();
-        self.child.wait(END);
+        self.life.0.process()
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use mainstay_database::{
-    Audit, EventFilter, EventRow, Hash, Limits, Location, NewVersion, Range, Store, open,
+    AgentFilter, AgentRow, Audit, EventFilter, EventRow, Hash, Limits, Location, NewVersion, Range,
+    Store, open,
 };
 use mainstay_trust::digest::sha256;
 use tokio::runtime::Runtime;
@@ -21,14 +22,26 @@ pub struct Records {
 impl Records {
     /// Of a fleet whose database is its file.
     pub fn of(fleet: &Fleet) -> anyhow::Result<Self> {
+        Self::at(&Location::File(fleet.directory().join("fleet.db")))
+    }
+
+    /// Of a fleet whose database is there.
+    pub fn at(location: &Location) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let location = Location::File(fleet.directory().join("fleet.db"));
-        let store = runtime.block_on(open(&location, &Limits::default()))?;
+        let store = runtime.block_on(open(location, &Limits::default()))?;
         Ok(Self { runtime, store })
     }
 
-    /// Every event that agents sent, the oldest first.
+    /// Every event that agents sent, each agent's in its order.
     pub fn events(&self) -> anyhow::Result<Vec<EventRow>> {
+        let mut rows = self.all_events()?;
+        rows.retain(|row| row.origin.is_some());
+        rows.sort_by_key(|row| row.origin);
+        Ok(rows)
+    }
+
+    /// Every event, those of managers too, the oldest first.
+    pub fn all_events(&self) -> anyhow::Result<Vec<EventRow>> {
         let mut rows = Vec::new();
         let mut after = None;
         loop {
@@ -40,9 +53,23 @@ impl Records {
                 break;
             }
         }
-        rows.retain(|row| row.origin.is_some());
-        rows.sort_by_key(|row| row.origin);
+        rows.reverse();
         Ok(rows)
+    }
+
+    /// Every agent.
+    pub fn agents(&self) -> anyhow::Result<Vec<AgentRow>> {
+        let mut rows = Vec::new();
+        let mut after = None;
+        loop {
+            let range = Range { after, limit: 0 };
+            let page = self.runtime.block_on(self.store.agents(AgentFilter::default(), range))?;
+            rows.extend(page.rows);
+            after = page.next;
+            if after.is_none() {
+                return Ok(rows);
+            }
+        }
     }
 
     /// Has every agent of the first group serve this text.
@@ -70,11 +97,7 @@ impl Records {
     }
 
     /// What the one agent says that became of what it was offered.
-    pub fn applied(&self) -> anyhow::Result<Option<mainstay_database::AgentRow>> {
-        self.runtime.block_on(async {
-            let filter = mainstay_database::AgentFilter::default();
-            let page = self.store.agents(filter, Range { after: None, limit: 0 }).await?;
-            Ok(page.rows.into_iter().next())
-        })
+    pub fn applied(&self) -> anyhow::Result<Option<AgentRow>> {
+        Ok(self.agents()?.into_iter().next())
     }
 }
