@@ -9,9 +9,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +49,21 @@ pub struct Server {
     directory: TempDir,
     settings: Vec<String>,
     process: Option<Child>,
+    /// Where it listens besides its Unix socket.
+    address: Option<Ipv4Addr>,
 }
+
+/// What a server shows and proves to have the key of, as PEM.
+#[derive(Clone, Copy, Debug)]
+pub struct Certificate<'a> {
+    /// With what led to it.
+    pub chain: &'a str,
+    pub key: &'a str,
+}
+
+/// Who is let in from the loopback address: the user of the tests, and others with a password.
+const ON_LOOPBACK: &str = "local all all trust\nKIND all postgres 127.0.0.0/8 trust\n\
+                     KIND all all 127.0.0.0/8 scram-sha-256\n";
 
 impl Server {
     /// A new, empty server that takes connections.
@@ -62,6 +78,40 @@ impl Server {
         assert!(copied.unwrap().success(), "the template is copied");
         server.run();
         server
+    }
+
+    /// A new, empty server that listens at a loopback address of its own, too: to encrypted
+    /// connections alone if it has a certificate, else to plain ones.
+    pub fn on_loopback(certificate: Option<Certificate<'_>>) -> Self {
+        let mut server = Self::stopped(&[]);
+        let copied = Command::new("cp").arg("-a").arg(template()).arg(server.data()).status();
+        assert!(copied.unwrap().success(), "the template is copied");
+        let address = loopback();
+        let folder = server.directory.path().to_owned();
+        let kind = if certificate.is_some() { "hostssl" } else { "host" };
+        let hosts = folder.join("hosts");
+        fs::write(&hosts, ON_LOOPBACK.replace("KIND", kind)).unwrap();
+        server.settings.push(format!("listen_addresses={address}"));
+        server.settings.push(format!("hba_file={}", hosts.display()));
+        if let Some(Certificate { chain, key }) = certificate {
+            let files = [("ssl_cert_file", chain), ("ssl_key_file", key)];
+            server.settings.push("ssl=on".to_owned());
+            for (setting, content) in files {
+                let file = folder.join(setting);
+                fs::write(&file, content).unwrap();
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+                server.settings.push(format!("{setting}={}", file.display()));
+            }
+        }
+        own(&folder);
+        server.address = Some(address);
+        server.run();
+        server
+    }
+
+    /// Where it listens besides its Unix socket.
+    pub fn loopback(&self) -> Ipv4Addr {
+        self.address.expect("it was started with `on_loopback`")
     }
 
     /// A standby that has all that `primary` has and follows it.
@@ -88,7 +138,7 @@ impl Server {
         let directory = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
         give(directory.path());
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
-        Self { directory, settings, process: None }
+        Self { directory, settings, process: None, address: None }
     }
 
     fn data(&self) -> PathBuf {
@@ -236,9 +286,24 @@ fn as_postgres(name: &str) -> Command {
     command
 }
 
+/// An address that no other server of these tests has: the whole of 127/8 is this machine, so
+/// nobody has to find a free port and lose it again.
+fn loopback() -> Ipv4Addr {
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    // A process number has 22 bits, which leaves two for the servers of one process.
+    let numbered = std::process::id() << 2 | STARTED.fetch_add(1, Ordering::Relaxed) & 3;
+    let [_, one, two, three] = numbered.to_be_bytes();
+    Ipv4Addr::new(127, one, two, three)
+}
+
 /// Makes a directory the server's.
 fn give(directory: &Path) {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+    own(directory);
+}
+
+/// Makes the server the owner of everything in a directory.
+fn own(directory: &Path) {
     if geteuid().is_root() {
         let given = Command::new("chown").arg("-R").arg(USER).arg(directory).status();
         assert!(given.unwrap().success(), "the directory is given to {USER}");
