@@ -28,6 +28,9 @@ pub const MANAGERS_MAX: usize = 16;
 /// Longest text that says where the database is.
 const DATABASE_BYTES_MAX: usize = 2048;
 
+/// Longest text of certificates here; a longer one is a file.
+const ROOTS_BYTES_MAX: usize = 60 * 1024;
+
 const THREADS: RangeInclusive<usize> = 1..=256;
 const DRAINS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(10);
 const POLLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
@@ -66,6 +69,8 @@ pub struct Manager {
 pub struct Database {
     /// A path, `sqlite:PATH` or `postgres://…`; the database's crate reads it.
     pub location: String,
+    /// The certificates that vouch for the server's, as PEM; otherwise `location` names a file.
+    pub root_certificates: Option<String>,
     /// Most exchanges in one commit.
     pub batch_rows: usize,
     /// How long the first exchange of a commit waits for others.
@@ -195,6 +200,7 @@ fn read_database(file: &mut Section<'_>) -> Database {
     }
     let database = Database {
         location: location.to_owned(),
+        root_certificates: read_roots(&mut section),
         batch_rows: section.integer("batch_rows", 256, &BATCH_ROWS),
         batch_window: section.duration("batch_window", Duration::from_millis(5), &WINDOWS),
         waiting: section.integer("waiting", 4_096, &WAITING),
@@ -204,6 +210,19 @@ fn read_database(file: &mut Section<'_>) -> Database {
     };
     section.finish();
     database
+}
+
+/// Certificates as PEM. Whether they are any is seen when they are needed.
+fn read_roots(section: &mut Section<'_>) -> Option<String> {
+    let text = section.optional("root_certificates").and_then(Entry::text)?;
+    let has_form = text.get_ref().contains("-----BEGIN CERTIFICATE-----");
+    if !has_form || text.get_ref().len() > ROOTS_BYTES_MAX {
+        let problem = format!(
+            "\"root_certificates\" are certificates as PEM, of at most {ROOTS_BYTES_MAX} bytes"
+        );
+        section.problems().add(text.span(), problem);
+    }
+    Some(text.get_ref().to_string())
 }
 
 fn read_agents(file: &mut Section<'_>) -> Agents {
@@ -330,6 +349,7 @@ mod tests {
         let manager = parse(
             "name = \"m1\"\nthreads = 2\ndrain_timeout = \"1s\"\nevent_days = 2\n\
              [database]\nlocation = \"postgres://me:secret@a,b/fleet\"\nbatch_rows = 8\n\
+             root_certificates = \"-----BEGIN CERTIFICATE-----\"\n\
              batch_window = \"1ms\"\nwaiting = 16\nconnections = 2\nconnect_timeout = \"1s\"\n\
              answer_timeout = \"2s\"\n\
              [agents]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
@@ -354,6 +374,10 @@ mod tests {
             (
                 "[database]\nlocation = \"\"\n",
                 "f:2:12: \"location\" is a path, \"sqlite:PATH\" or \"postgres://…\"",
+            ),
+            (
+                "[database]\nlocation = \"x\"\nroot_certificates = \"ca.pem\"\n",
+                "f:3:21: \"root_certificates\" are certificates as PEM, of at most 61440 bytes",
             ),
             (
                 "[database]\nlocation = \"x\"\n[agents]\naddres = \"127.0.0.1:1\"\n",

@@ -48,8 +48,8 @@ pub async fn open(location: &Location, limits: &Limits) -> Stored<Arc<dyn Store>
             let backend = opened.unwrap_or(Err(StoreError::Closed))?;
             Ok(Arc::new(Database::new(backend).await?))
         }
-        Location::Postgres(config) => {
-            let backend = Postgres::open(config, limits).await?;
+        Location::Postgres(location) => {
+            let backend = Postgres::open(location, limits).await?;
             Ok(Arc::new(Database::new(backend).await?))
         }
     }

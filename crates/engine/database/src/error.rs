@@ -11,6 +11,10 @@ pub enum StoreError {
     #[error("the database is not available")]
     Unavailable { source: Box<dyn Error + Send + Sync> },
 
+    /// What the server's certificate is compared with is not there.
+    #[error("cannot tell the database's server from another")]
+    Certificates { source: Box<dyn Error + Send + Sync> },
+
     /// The database refused a statement.
     #[error("the database failed in {during}")]
     Failed { during: &'static str, source: Box<dyn Error + Send + Sync> },

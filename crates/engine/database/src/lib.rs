@@ -62,7 +62,7 @@ pub use id::{
     NotAnId, RolloutId, StreamId, UserId, VersionId,
 };
 pub use limits::Limits;
-pub use location::{Location, LocationError};
+pub use location::{Location, LocationError, PostgresLocation};
 pub use manager::{Drain, Lease, ManagerBeat, ManagerRow};
 pub use page::{Page, Range};
 pub use store::{Store, Stored};

@@ -38,7 +38,6 @@ pub(crate) fn with_world(test: impl AsyncFnOnce(World)) {
     });
 }
 
-/// Opens the database of a server.
 /// Where a server has its database.
 fn location(server: &Server) -> Location {
     server.address().parse().unwrap()

@@ -83,9 +83,10 @@ where
     F: FnOnce(Content, Arc<dyn Store>) -> W,
     W: Future<Output = anyhow::Result<T>>,
 {
-    let content = at.directory().read()?;
+    let directory = at.directory();
+    let content = directory.read()?;
     within(async {
-        let store = fleet::open_store(&content.settings.database).await?;
+        let store = fleet::open_store(&content.settings.database, directory.path()).await?;
         work(content, store).await
     })
 }

@@ -1,6 +1,7 @@
 //! What everything in this process works with: the database, the settings, and secrets that all
 //! managers share.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -82,10 +83,22 @@ impl Duty {
     }
 }
 
-/// Opens the database that the settings name.
-pub(crate) async fn open_store(settings: &Database) -> Result<Arc<dyn Store>, OpenError> {
+/// Where the database is that the settings in this directory name.
+pub(crate) fn location(settings: &Database, directory: &Path) -> Result<Location, OpenError> {
     let location: Location =
         settings.location.parse().map_err(|source| OpenError::Location { source })?;
+    Ok(match &settings.root_certificates {
+        Some(pem) => location.with_roots(pem),
+        None => location.beside(directory),
+    })
+}
+
+/// Opens the database that the settings in this directory name.
+pub(crate) async fn open_store(
+    settings: &Database,
+    directory: &Path,
+) -> Result<Arc<dyn Store>, OpenError> {
+    let location = location(settings, directory)?;
     let limits = Limits {
         batch_rows: settings.batch_rows,
         batch_window: settings.batch_window,

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,16 +62,21 @@ pub(crate) fn serve(directory: &Directory) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot make a runtime")?;
-    runtime.block_on(run(content, number, signals))
+    runtime.block_on(run(directory, content, number, signals))
 }
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-async fn run(content: Content, number: Number, signals: Signals) -> anyhow::Result<()> {
+async fn run(
+    directory: &Directory,
+    content: Content,
+    number: Number,
+    signals: Signals,
+) -> anyhow::Result<()> {
     let mut ending = until_asked_to_end(signals)?;
-    let Some(store) = or_end(open(&content.settings), &mut ending).await else {
+    let Some(store) = or_end(open(&content.settings, directory.path()), &mut ending).await else {
         return Ok(());
     };
     let fleet = Arc::new(assemble(&content, &number, store?).await?);
@@ -145,12 +151,12 @@ fn until_asked_to_end(signals: Signals) -> anyhow::Result<oneshot::Receiver<()>>
 }
 
 /// Opens the database, however long that takes, unless it never will be there.
-async fn open(settings: &Manager) -> anyhow::Result<Arc<dyn Store>> {
+async fn open(settings: &Manager, directory: &Path) -> anyhow::Result<Arc<dyn Store>> {
     let mut ticks = interval(OPEN_INTERVAL);
     let mut told = false;
     loop {
         ticks.tick().await;
-        match fleet::open_store(&settings.database).await {
+        match fleet::open_store(&settings.database, directory).await {
             Ok(store) => return Ok(store),
             Err(error) if error.may_pass() => {
                 if !told {

@@ -17,6 +17,8 @@ use mainstay_opamp::message::{
 };
 use mainstay_opamp::refusal::Refusal;
 use mainstay_opamp::wire;
+use mainstay_postgres::{Certificate, Server};
+use mainstay_trust::certificate::Identity;
 use mainstay_trust::key::AgentKey;
 use mainstay_trust::token::{Secret, from_text, random};
 
@@ -572,4 +574,32 @@ fn users_and_tokens_are_kept_for_every_manager() {
     let (agent, token) = Agent::new(&token).unwrap();
     let refused = agent.join(manager.agents, &token.secret).unwrap();
     assert_eq!(refusal(&refused), Some(Refusal::TokenRefused));
+}
+
+#[test]
+fn a_further_manager_believes_the_same_database_server() {
+    let identity = Identity::generate("a database", &["db.test".to_owned()], 1_790_000_000);
+    let identity = identity.unwrap();
+    // The server reads the certificate of the one and the key of the other.
+    let pem = identity.to_pem();
+    let server = Server::on_loopback(Some(Certificate { chain: &pem, key: &pem }));
+    let beside = tempfile::tempdir().unwrap();
+    let roots = beside.path().join("db.pem");
+    std::fs::write(&roots, identity.certificate_pem()).unwrap();
+    let location = format!(
+        "postgres://postgres@db.test/postgres?hostaddr={}&sslmode=verify-full&sslrootcert={}",
+        server.loopback(),
+        roots.display()
+    );
+    let fleet = Fleet::init(&["--database", &location]).unwrap();
+    let bundle = fleet.root().join("bundle");
+    fleet.command(&["bundle", "export", &bundle.display().to_string()]).unwrap();
+    assert_eq!(std::fs::read_dir(&bundle).unwrap().count(), 3);
+    drop(beside);
+    let further = Fleet::import(&bundle).unwrap();
+    let _serves = further.serve().unwrap();
+    further.command(&["list"]).unwrap();
+    // The first one's file is gone: it says so, and does not go on without.
+    let refused = fleet.attempt(&["list"]).unwrap();
+    assert!(refused.err.contains("cannot read the certificates in"), "{}", refused.err);
 }

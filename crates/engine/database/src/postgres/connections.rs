@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio_postgres::Config;
 
 use super::error::{Cure, cure, failed};
 use super::session::{PostgresSession, State};
 use super::target::{Link, Target};
 use crate::error::StoreError;
 use crate::limits::Limits;
+use crate::location::PostgresLocation;
 use crate::schema;
 use crate::session::Session;
 use crate::store::Stored;
@@ -35,14 +35,14 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(config: &Config, limits: &Limits) -> Self {
-        Self {
-            target: Target::new(config, limits),
+    pub(crate) fn new(location: &PostgresLocation, limits: &Limits) -> Stored<Self> {
+        Ok(Self {
+            target: Target::new(location, limits)?,
             idle: Arc::default(),
             free: Arc::new(Semaphore::new(limits.connections.max(1))),
             places: Arc::new(Semaphore::new(limits.waiting.max(1))),
             answer_timeout: limits.answer_timeout,
-        }
+        })
     }
 
     pub(crate) const fn target(&self) -> &Target {

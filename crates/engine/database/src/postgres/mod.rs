@@ -19,10 +19,10 @@ mod events;
 mod loads;
 mod session;
 mod target;
+mod tls;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::Config;
 
 use self::batcher::Waiting;
 use self::connections::Connections;
@@ -32,6 +32,7 @@ use crate::error::StoreError;
 use crate::exchange::{Exchange, Exchanged, Loaded};
 use crate::id::{AgentUid, StreamId};
 use crate::limits::Limits;
+use crate::location::PostgresLocation;
 use crate::session::Session;
 use crate::store::Stored;
 use crate::time::Day;
@@ -46,8 +47,8 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// Connects, makes or migrates the schema, and starts the task that commits exchanges.
-    pub(crate) async fn open(config: &Config, limits: &Limits) -> Stored<Self> {
-        let connections = Connections::new(config, limits);
+    pub(crate) async fn open(location: &PostgresLocation, limits: &Limits) -> Stored<Self> {
+        let connections = Connections::new(location, limits)?;
         connections.migrate().await?;
         let loads =
             std::sync::Arc::new(Loads::new(connections.target().clone(), limits.answer_timeout));

@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use tokio_postgres::config::{Host, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::{Client, Config};
 
 use super::error::failed;
+use super::tls::Tls;
 use crate::error::StoreError;
 use crate::limits::Limits;
+use crate::location::PostgresLocation;
 use crate::store::Stored;
 
 /// How long data may be unacknowledged before a host counts as lost.
@@ -40,6 +42,7 @@ struct Hosts {
     each: Vec<Config>,
     /// Which is tried first.
     first: AtomicUsize,
+    tls: Tls,
     limit: Duration,
 }
 
@@ -51,11 +54,15 @@ pub(crate) struct Link {
 }
 
 impl Target {
-    pub(crate) fn new(config: &Config, limits: &Limits) -> Self {
+    /// Reads the certificates that vouch for the hosts'.
+    pub(crate) fn new(location: &PostgresLocation, limits: &Limits) -> Stored<Self> {
+        let config = &location.config;
+        let tls = Tls::new(&location.verify)
+            .map_err(|source| StoreError::Certificates { source: Box::new(source) })?;
         let limit = config.get_connect_timeout().copied().unwrap_or(limits.connect_timeout);
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         let each = (0..hosts).map(|place| one_host(config, place)).collect();
-        Self(Arc::new(Hosts { each, first: AtomicUsize::new(0), limit }))
+        Ok(Self(Arc::new(Hosts { each, first: AtomicUsize::new(0), tls, limit })))
     }
 
     /// Connects to the first host that takes writes, the last one that did before all others.
@@ -66,7 +73,7 @@ impl Target {
         for place in 0..hosts.each.len() {
             let host = (first + place) % hosts.each.len();
             let Some(config) = hosts.each.get(host) else { continue };
-            match timeout(hosts.limit, connect(config, host)).await {
+            match timeout(hosts.limit, connect(config, &hosts.tls, host)).await {
                 Ok(Ok(link)) => {
                     hosts.first.store(host, Ordering::Relaxed);
                     return Ok(link);
@@ -101,8 +108,8 @@ impl Target {
     }
 }
 
-async fn connect(config: &Config, host: usize) -> Stored<Link> {
-    let connected = config.connect(NoTls).await;
+async fn connect(config: &Config, tls: &Tls, host: usize) -> Stored<Link> {
+    let connected = config.connect(tls.clone()).await;
     let (client, connection) =
         connected.map_err(|source| StoreError::Unavailable { source: Box::new(source) })?;
     let task = tokio::spawn(async move {
@@ -142,11 +149,18 @@ fn one_host(config: &Config, place: usize) -> Config {
             one.host(name);
         }
         Some(Host::Unix(path)) => {
-            one.host_path(path);
+            // No network: the server offers no encryption here.
+            one.host_path(path).ssl_mode(SslMode::Disable);
         }
         None => {}
     }
-    config.get_hostaddrs().get(place).map(|&address| one.hostaddr(address));
+    if let Some(&address) = config.get_hostaddrs().get(place) {
+        one.hostaddr(address);
+        if one.get_hosts().is_empty() {
+            // What a certificate must say, then.
+            one.host(address.to_string());
+        }
+    }
     // One for each, or one for all.
     let port = config.get_ports().get(place).or_else(|| config.get_ports().first());
     port.map(|&port| one.port(port));
@@ -197,13 +211,14 @@ impl std::fmt::Debug for Link {
 mod tests {
     use super::*;
 
+    fn target(text: &str) -> Target {
+        Target::new(&text.parse().unwrap(), &Limits::default()).unwrap()
+    }
+
     #[test]
     fn each_host_has_its_own_settings() {
-        let config: Config =
-            "postgres://me:secret@one:5433,%2Frun%2Fpg:5434/fleet?keepalives_idle=7"
-                .parse()
-                .unwrap();
-        let target = Target::new(&config, &Limits::default());
+        let target =
+            target("postgres://me:secret@one:5433,%2Frun%2Fpg:5434/fleet?keepalives_idle=7");
         let [one, two] = &target.0.each[..] else { panic!("two hosts") };
         for (host, name, port) in
             [(one, Host::Tcp("one".into()), 5433), (two, Host::Unix("/run/pg".into()), 5434)]
@@ -214,15 +229,15 @@ mod tests {
             assert_eq!(host.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
             assert_eq!(host.get_keepalives_idle(), Duration::from_secs(7));
         }
-        let alone: Config = "postgres://one/fleet".parse().unwrap();
-        let target = Target::new(&alone, &Limits::default());
+        let modes = [one, two].map(Config::get_ssl_mode);
+        assert_eq!(modes, [SslMode::Prefer, SslMode::Disable], "a Unix socket is no network");
+        let target = self::target("postgres://one/fleet");
         assert_eq!(target.0.each[0].get_target_session_attrs(), TargetSessionAttrs::Any);
     }
 
     #[test]
     fn a_host_that_does_not_answer_is_tried_last() {
-        let config: Config = "postgres://one,two,three/fleet".parse().unwrap();
-        let target = Target::new(&config, &Limits::default());
+        let target = target("postgres://one,two,three/fleet");
         let first = || target.0.first.load(Ordering::Relaxed);
         target.avoid(0);
         assert_eq!(first(), 1);

@@ -167,7 +167,10 @@ impl From<StoreError> for Problem {
                 warn!(error = %Chain(&error), "the database did not answer an operator");
                 Self::unavailable("the database does not answer")
             }
-            StoreError::Failed { .. } | StoreError::Corrupt { .. } | StoreError::Schema { .. } => {
+            StoreError::Failed { .. }
+            | StoreError::Certificates { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Schema { .. } => {
                 warn!(error = %Chain(&error), "the database failed an operator");
                 Self::broken()
             }

@@ -1,14 +1,19 @@
 //! `mainstay manager bundle …`: the three files, out of one manager and into another.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
-use mainstay_trust::bundle::{AGENT_CERTIFICATE, Bundle, SERVER_CERTIFICATE, SETTINGS};
+use mainstay_trust::bundle::{
+    AGENT_CERTIFICATE, Bundle, SERVER_CERTIFICATE, SETTINGS, SETTINGS_BYTES_MAX,
+};
 use mainstay_trust::certificate::RsaKeys;
+use mainstay_trust::file;
+use toml_edit::{DocumentMut, value};
 
 use super::{At, say};
-use crate::directory;
+use crate::directory::{self, Content};
+use crate::fleet;
 
 /// `mainstay manager bundle …`
 #[derive(Debug, Subcommand)]
@@ -40,7 +45,9 @@ pub enum BundleCommand {
 pub(super) fn run(command: &BundleCommand) -> anyhow::Result<()> {
     match command {
         BundleCommand::Export { at, to } => {
-            let content = at.directory().read()?;
+            let directory = at.directory();
+            let mut content = directory.read()?;
+            take_roots_in(&mut content, directory.path())?;
             content.bundle.write(to)?;
             say(&format!(
                 "wrote {AGENT_CERTIFICATE}, {SETTINGS} and {SERVER_CERTIFICATE} to {}",
@@ -68,4 +75,31 @@ pub(super) fn run(command: &BundleCommand) -> anyhow::Result<()> {
             ))
         }
     }
+}
+
+/// Three files are all that a further manager needs: what vouches for the database's server goes
+/// into the settings.
+fn take_roots_in(content: &mut Content, directory: &Path) -> anyhow::Result<()> {
+    let location = fleet::location(&content.settings.database, directory)?;
+    let Some(path) = location.root_file() else { return Ok(()) };
+    let pem = file::read_public(path, SETTINGS_BYTES_MAX)?;
+    let pem = String::from_utf8(pem)
+        .with_context(|| format!("the certificates in {} are no text", path.display()))?;
+    let mut settings: DocumentMut =
+        content.bundle.settings.parse().context("cannot read the settings")?;
+    let database = settings.get_mut("database").context("the settings have no [database]")?;
+    if let Some(database) = database.as_table_like_mut() {
+        database.insert("root_certificates", value(pem));
+    }
+    let settings = settings.to_string();
+    // As the further manager will read it.
+    directory::parse(Path::new(SETTINGS), &settings)?;
+    ensure!(
+        settings.len() <= SETTINGS_BYTES_MAX,
+        "the settings with the certificates in {} would have more than {SETTINGS_BYTES_MAX} \
+         bytes; have only those in it that are needed",
+        path.display()
+    );
+    content.bundle.settings = settings;
+    Ok(())
 }

@@ -49,7 +49,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let parsed = directory::parse(Path::new(SETTINGS), &text)?;
     let bundle = bundle(text)?;
     directory.write(&bundle)?;
-    let made = within(prepare(&parsed, &bundle));
+    let made = within(prepare(&directory, &parsed, &bundle));
     if let Err(error) = made {
         // Without it the directory has no manager, and this can be tried again.
         drop(std::fs::remove_file(directory.path().join(SETTINGS)));
@@ -123,8 +123,8 @@ fn bundle(settings: String) -> anyhow::Result<Bundle> {
     Ok(Bundle { agent_certificates: vec![identity.der().clone()], settings, identity })
 }
 
-async fn prepare(settings: &Manager, bundle: &Bundle) -> anyhow::Result<()> {
-    let store = fleet::open_store(&settings.database).await?;
+async fn prepare(directory: &Directory, settings: &Manager, bundle: &Bundle) -> anyhow::Result<()> {
+    let store = fleet::open_store(&settings.database, directory.path()).await?;
     if fleet::has_fleet(&*store).await? {
         bail!(
             "the database has a fleet already; a further manager is made with \

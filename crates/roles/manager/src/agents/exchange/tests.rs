@@ -36,7 +36,7 @@ impl World {
         let location = directory.path().join("fleet.db");
         let text = format!("[database]\nlocation = \"{}\"\n", location.display());
         let settings = mainstay_config::manager::parse(&text).unwrap();
-        let store = open_store(&settings.database).await.unwrap();
+        let store = open_store(&settings.database, directory.path()).await.unwrap();
         let fleet = Fleet {
             id: mainstay_database::ManagerId([1; 16]),
             name: "m".to_owned(),
