@@ -11,11 +11,12 @@ use tracing::error;
 mod log;
 mod one_process;
 mod role;
+mod spelling;
 
 use role::{CommandLine, EspCommand, PolicyCommand, Role};
 
 fn main() -> ExitCode {
-    let role = CommandLine::parse().role;
+    let role = CommandLine::parse_from(spelling::own(std::env::args_os())).role;
     name_process();
     log::start(role.origin());
 

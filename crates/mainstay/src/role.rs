@@ -10,6 +10,12 @@ use mainstay_model::{Process, Slot};
 
 use crate::log::Origin;
 
+/// What `crates/mainstay/src/spelling.rs` understands.
+const AGENT_SPELLINGS: &str = "\
+Also understood:
+  mainstay agent -v          as status -v
+  mainstay agent -forcereg   as reregister";
+
 /// An access gateway that stays up.
 #[derive(Debug, Parser)]
 #[command(name = "mainstay", version, about, max_term_width = 100)]
@@ -59,7 +65,7 @@ pub(crate) enum Role {
     #[command(subcommand)]
     Manager(mainstay_manager::Command),
     /// Speak for this host's gateway to the managers of a fleet, and what goes with that
-    #[command(subcommand)]
+    #[command(subcommand, after_help = AGENT_SPELLINGS)]
     Agent(mainstay_agent::Command),
     /// Decide which worker serves
     #[command(hide = true)]

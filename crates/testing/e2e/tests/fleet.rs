@@ -85,7 +85,7 @@ fn an_agent_goes_to_the_next_manager_and_comes_back() -> anyhow::Result<()> {
     let heard = |status: &serde_json::Value| status["last_exchange_unix"].is_u64();
     let status = agent.wait_for("a first exchange", heard)?;
     assert_eq!(status["current"], pair.url(0));
-    let text = agent.command(&["status", "-v"])?;
+    let text = agent.command(&["-v"])?;
     for said in ["registered with", "connected to", "1. https://", "2. https://", "pin in use"] {
         assert!(text.contains(said), "{said}: {text}");
     }
@@ -142,7 +142,7 @@ fn an_agent_that_is_killed_and_cut_off_delivers_each_event_once() -> anyhow::Res
     agent.run()?;
     agent.wait_for("an empty queue", |status| status["queued"] == 0)?;
     // A registration that an operator forces keeps the name.
-    let said = agent.command(&["reregister"])?;
+    let said = agent.command(&["-forcereg"])?;
     assert!(said.contains(&pair.url(0)), "{said}");
     second.kill();
     agent.wait_for("an exchange after it", |status| status["last_error"].is_null())?;
