@@ -18,6 +18,7 @@ const ATTEMPTS: RangeInclusive<u32> = 1..=100;
 const PATIENCES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
 const FAILBACKS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
 const BACKOFFS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(1);
+const SAMPLES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 const QUEUE_BYTES: RangeInclusive<u64> = 1024 * 1024..=1024 * 1024 * 1024;
 
 /// An agent.
@@ -36,6 +37,8 @@ pub struct Agent {
     pub failback_interval: Duration,
     /// The longest wait while nobody answers.
     pub retry_max: Duration,
+    /// How often the gateway's figures are told; zero: never.
+    pub metrics_interval: Duration,
     /// Most bytes of events that wait for a manager.
     pub queue_bytes: u64,
     /// The `host.toml` of the gateway; none: there is no gateway here.
@@ -91,6 +94,7 @@ pub fn parse(text: &str) -> Result<Agent, Vec<Problem>> {
         failover_after: file.duration("failover_after", Duration::from_secs(5), &PATIENCES),
         failback_interval: file.duration("failback_interval", Duration::from_mins(60), &FAILBACKS),
         retry_max: file.duration("retry_max", Duration::from_mins(5), &BACKOFFS),
+        metrics_interval: file.duration("metrics_interval", Duration::from_mins(1), &SAMPLES),
         queue_bytes: file.size("queue_bytes", 16 * 1024 * 1024, &QUEUE_BYTES),
         host: read_host(&mut file),
     };
@@ -152,6 +156,7 @@ mod tests {
         assert_eq!(agent.attempts_before_failover, 2);
         assert_eq!(agent.failover_after, Duration::from_secs(5));
         assert_eq!(agent.failback_interval, Duration::from_hours(1));
+        assert_eq!(agent.metrics_interval, Duration::from_mins(1));
         assert_eq!(agent.host, None);
     }
 
@@ -160,11 +165,12 @@ mod tests {
         let agent = parse(
             "managers = [\"https://m1:4320\", \"http://[::1]:4320\"]\npoll = \"5s\"\n\
              attempts_before_failover = 8\nfailover_after = \"1s\"\nfailback_interval = \"2s\"\n\
-             retry_max = \"3s\"\nqueue_bytes = \"1MiB\"\nhost = \"/etc/mainstay/host.toml\"\n",
+             retry_max = \"3s\"\nmetrics_interval = \"0s\"\nqueue_bytes = \"1MiB\"\nhost = \"/etc/mainstay/host.toml\"\n",
         )
         .unwrap();
         assert_eq!(agent.managers[1].to_string(), "http://[::1]:4320");
         assert_eq!(agent.attempts_before_failover, 8);
+        assert_eq!(agent.metrics_interval, Duration::ZERO);
         assert_eq!(agent.queue_bytes, 1024 * 1024);
     }
 

@@ -12,7 +12,8 @@
 //! # Invariants
 //!
 //! 1. Numbers have no gaps. An event has a number when it may have been sent, and keeps it.
-//! 2. A full queue drops its oldest events that cannot have been sent yet, and counts them.
+//! 2. A full queue drops its oldest events that cannot have been sent yet, samples of figures
+//!    before all others, and counts them. One that is half full takes no more samples.
 //! 3. An event is on the disk when [`Queue::add`] returns.
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use mainstay_opamp::events::{EVENT_BYTES_MAX, Event};
 use mainstay_trust::file;
 use serde::{Deserialize, Serialize};
 
+use crate::sample;
 use crate::state::Bytes;
 use crate::tail::Place;
 
@@ -81,6 +83,15 @@ pub(crate) struct Queue {
     head: Head,
     events: VecDeque<Event>,
     bytes: u64,
+    /// Since it was opened.
+    dropped_here: u64,
+}
+
+/// What became of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sampled {
+    Queued,
+    LeftOut,
 }
 
 impl Queue {
@@ -96,7 +107,8 @@ impl Queue {
         let file = Self::write_whole(path, &head, &events)?;
         let bytes = events.iter().map(weight).sum();
         let path = path.to_owned();
-        Ok(Self { path, file, file_bytes: bytes, bytes_max, head, events, bytes })
+        let file_bytes = bytes;
+        Ok(Self { path, file, file_bytes, bytes_max, head, events, bytes, dropped_here: 0 })
     }
 
     /// How far the gateway's log is in here.
@@ -111,6 +123,16 @@ impl Queue {
     /// How many were dropped that no manager has heard of.
     pub(crate) const fn dropped(&self) -> u64 {
         self.head.dropped
+    }
+
+    /// How many were dropped since it was opened.
+    pub(crate) const fn dropped_here(&self) -> u64 {
+        self.dropped_here
+    }
+
+    /// How much waits, and how much may.
+    pub(crate) const fn bytes(&self) -> (u64, u64) {
+        (self.bytes, self.bytes_max)
     }
 
     /// The first events, with the number of the first, as many as one request may have.
@@ -158,15 +180,38 @@ impl Queue {
         Ok(())
     }
 
-    /// Down to nine tenths, so that a full queue is not written anew for each event.
-    fn drop_oldest(&mut self) {
-        let kept_max = self.bytes_max / 10 * 9;
-        while self.bytes > kept_max
-            && let Some(event) = self.events.remove(SENT_EVENTS_MAX)
-        {
-            self.bytes -= weight(&event);
-            self.head.dropped += 1;
+    /// Puts a sample of figures at the end, if what waits leaves room enough for events.
+    pub(crate) fn add_sample(&mut self, sample: Event) -> Result<Sampled, QueueError> {
+        if self.bytes + weight(&sample) > self.bytes_max / 2 {
+            return Ok(Sampled::LeftOut);
         }
+        self.add(vec![sample], None)?;
+        Ok(Sampled::Queued)
+    }
+
+    /// Down to nine tenths, so that a full queue is not written anew for each event. Samples go
+    /// first: what has happened is told once, how it is now is told again.
+    fn drop_oldest(&mut self) {
+        self.drop_oldest_of(|event| event.kind == sample::KIND);
+        self.drop_oldest_of(|_event| true);
+    }
+
+    fn drop_oldest_of(&mut self, may_go: impl Fn(&Event) -> bool) {
+        let excess = self.bytes.saturating_sub(self.bytes_max / 10 * 9);
+        let (mut place, mut gone_bytes, mut gone) = (0, 0, 0);
+        self.events.retain(|event| {
+            place += 1;
+            let may_have_been_sent = place <= SENT_EVENTS_MAX;
+            if gone_bytes >= excess || may_have_been_sent || !may_go(event) {
+                return true;
+            }
+            gone_bytes += weight(event);
+            gone += 1;
+            false
+        });
+        self.bytes -= gone_bytes;
+        self.head.dropped += gone;
+        self.dropped_here += gone;
     }
 
     /// Forgets what the managers' database has.

@@ -18,7 +18,7 @@ const CONTACT: &str = "mainstay.contact";
 pub(crate) const FILE: &str = "gateway.toml";
 
 /// Figures of a process that managers are told.
-const FIGURES: [&str; 6] =
+pub(crate) const FIGURES: [&str; 6] =
     ["connections", "requests", "adopted", "restarts", "memory_bytes", "cpu_ms"];
 
 /// Who this is and where it runs.
@@ -93,7 +93,8 @@ pub(crate) fn outline(health: &ComponentHealth) -> ComponentHealth {
     }
 }
 
-fn name(process: &Json) -> String {
+/// What a process is called.
+pub(crate) fn name(process: &Json) -> String {
     match process.get("process") {
         Some(Json::String(name)) => name.clone(),
         Some(other) => {

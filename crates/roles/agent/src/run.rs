@@ -13,7 +13,7 @@ use mainstay_fleet::backoff::{Backoff, Luck};
 use mainstay_fleet::endpoint::{Effect, Endpoints, Event, Policy, Purpose, Switch};
 use mainstay_model::{Chain, Timestamp};
 use mainstay_opamp::events::{Event as FleetEvent, Severity};
-use mainstay_os::{Signals, now, unix_millis};
+use mainstay_os::{Signals, now, unix_millis, unix_seconds};
 use mainstay_trust::certificate;
 use mainstay_trust::pin::Seen;
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ use crate::control::{self, Caller, Question};
 use crate::directory::Directory;
 use crate::enroll;
 use crate::exchange::{Exchanges, View};
+use crate::figures::Figures;
 use crate::gateway::{Applied, Gateway, Look};
 use crate::report;
 use crate::state::{Outcome, SwitchNote};
@@ -63,6 +64,7 @@ enum Happening {
 struct Attempt {
     number: u64,
     purpose: Purpose,
+    begun: Timestamp,
     task: JoinHandle<()>,
 }
 
@@ -83,6 +85,8 @@ struct Running {
     gateway: Option<Gateway>,
     look: Option<Result<Look, String>>,
     is_looking: bool,
+    sampled_at: Option<Timestamp>,
+    figures: Figures,
     applying: Option<JoinHandle<()>>,
     drift: Option<[u8; 32]>,
     attempt: Option<Attempt>,
@@ -228,6 +232,8 @@ impl Running {
             settings,
             look: None,
             is_looking: false,
+            sampled_at: None,
+            figures: Figures::new(unix_seconds()),
             applying: None,
             drift: None,
             attempt: None,
@@ -248,7 +254,7 @@ impl Running {
             Happening::Attempted { number, outcome } => {
                 // One that was abandoned is of no interest.
                 match self.attempt.take_if(|attempt| attempt.number == number) {
-                    Some(attempt) => self.attempted(attempt.purpose, *outcome),
+                    Some(attempt) => self.attempted(&attempt, *outcome),
                     None => Ok(()),
                 }
             }
@@ -294,6 +300,7 @@ impl Running {
             "after_ms": note.after_ms,
         });
         self.exchanges.state.last_switch = Some(note);
+        self.figures.switches += 1;
         self.note("agent.manager-switched", Severity::Warning, &body)
     }
 
@@ -332,7 +339,7 @@ impl Running {
             // If nobody listens any more, the process ends.
             drop(happened.send(Happening::Attempted { number, outcome: Box::new(outcome) }).await);
         });
-        self.attempt = Some(Attempt { number, purpose, task });
+        self.attempt = Some(Attempt { number, purpose, begun: now(), task });
     }
 
     fn next(&mut self) -> crate::contact::Asked {
@@ -421,6 +428,13 @@ impl Running {
         }
     }
 
+    fn figures(&self) -> Figures {
+        let queue = &self.exchanges.queue;
+        let (queue_bytes, queue_bytes_max) = queue.bytes();
+        let events_dropped = queue.dropped_here();
+        Figures { events_dropped, queue_bytes, queue_bytes_max, ..self.figures.clone() }
+    }
+
     fn status(&self) -> Status {
         let generation = match &self.look {
             Some(Ok(look)) => Some(look.generation),
@@ -436,6 +450,7 @@ impl Running {
             dropped: self.exchanges.queue.dropped(),
             last_exchange_unix: self.last_exchange_unix,
             last_error: self.last_error.clone(),
+            figures: Some(self.figures()),
             ..Status::of(&self.settings, &self.exchanges.state)
         }
     }

@@ -4,6 +4,7 @@ use mainstay_config::agent::Agent;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::figures::Figures;
 use crate::state::{Offer, State, SwitchNote};
 
 /// All that there is to tell.
@@ -28,6 +29,8 @@ pub(crate) struct Status {
     pub(crate) generation: Option<u64>,
     pub(crate) offer: Option<Offer>,
     pub(crate) drifted: bool,
+    /// None: it does not run.
+    pub(crate) figures: Option<Figures>,
 }
 
 impl Status {
@@ -52,6 +55,7 @@ impl Status {
             generation: None,
             offer: state.offer.clone(),
             drifted: false,
+            figures: None,
         }
     }
 }
@@ -113,6 +117,14 @@ pub(crate) fn text(status: &Value, detail: Detail, now_unix: u64) -> String {
     line("pin in use", word("pin").unwrap_or("none").to_owned());
     let (queued, dropped) = (number("queued").unwrap_or(0), number("dropped").unwrap_or(0));
     line("events", format!("{queued} waiting, {dropped} dropped"));
+    if let Some(figures) = status.get("figures").filter(|figures| !figures.is_null()) {
+        let figure = |key: &str| figures.get(key).and_then(Value::as_u64);
+        let took = figure("last_exchange_ms").map(|ms| format!(", the last took {ms} ms"));
+        let (answered, failed) =
+            (figure("exchanges").unwrap_or(0), figure("failures").unwrap_or(0));
+        let took = took.unwrap_or_default();
+        line("exchanges", format!("{answered} answered, {failed} failed{took}"));
+    }
     let generation = number("generation").map(|number| format!("generation {number}"));
     line("gateway", generation.unwrap_or_else(|| "not seen".to_owned()));
     if let Some(offer) = status.get("offer").filter(|offer| !offer.is_null()) {
@@ -142,6 +154,7 @@ mod tests {
             "last_exchange_unix": 95, "last_error": null, "pin": "AB:CD", "queued": 2,
             "last_switch": {"unix_ms": 90_000, "from": "https://a:1", "to": "https://b:1", "reason": "no answer in time"},
             "next_failback_s": 60, "dropped": 0, "generation": 3, "drifted": true,
+            "figures": {"exchanges": 7, "failures": 1, "last_exchange_ms": 12},
             "offer": {"hash": "x", "outcome": "applied", "message": ""},
         });
         let text = text(&status, Detail::Long, 100);
@@ -153,6 +166,7 @@ mod tests {
             "last switch       10 s ago: https://a:1 -> https://b:1: no answer in time",
             "next failback     in 60 s",
             "pin in use        AB:CD",
+            "exchanges         7 answered, 1 failed, the last took 12 ms",
             "configuration     applied, the gateway serves something else",
         ] {
             assert!(text.contains(said), "{said}:\n{text}");

@@ -7,11 +7,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use mainstay_e2e::client::Client;
 use mainstay_e2e::fleet::{AgentProcess, Fleet, Manager, Records};
 use mainstay_e2e::gateway::{Accept, DEADLINE};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Process, Slot};
 use rustix::process::Signal;
+
+/// What kind of event a sample of a gateway's figures is.
+const METRICS: &str = "gateway.metrics";
 
 /// A port that is free now.
 fn free() -> anyhow::Result<SocketAddr> {
@@ -242,12 +246,65 @@ fn a_gateway_gets_its_configuration_and_its_events_get_away() -> anyhow::Result<
     let log = gateway.path().join("state/events.log");
     let told = || -> usize {
         let kinds = pair.numbers().unwrap_or_default();
-        kinds.iter().filter(|(kind, _)| kind.starts_with("gateway.")).map(|(_, count)| *count).sum()
+        let is_logged = |kind: &str| kind.starts_with("gateway.") && kind != METRICS;
+        kinds.iter().filter(|(kind, _)| is_logged(kind)).map(|(_, count)| *count).sum()
     };
     let all = wait::until("every event of the gateway", DEADLINE, || {
         (logged(&log) > 0 && logged(&log) == told()).then_some(())
     });
     all?;
     agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn a_gateways_figures_are_told_once_through_deaths_and_outages() -> anyhow::Result<()> {
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    let pair = Pair::make()?;
+    let (first, second) = pair.serve()?;
+    let mut agent = pair.enroll()?;
+    let often = "metrics_interval = \"1s\"\nretry_max = \"500ms\"\n";
+    agent.configure(&(with_gateway(&pair, &gateway) + often))?;
+    agent.run()?;
+    agent.wait_for("two samples", |status| status["figures"]["samples"].as_u64() >= Some(2))?;
+    agent.kill();
+    // Nobody is there: samples wait, through another death.
+    drop((first, second));
+    agent.run()?;
+    let waiting = |status: &serde_json::Value| {
+        status["figures"]["samples"].as_u64() >= Some(2)
+            && status["figures"]["failures"].as_u64() >= Some(1)
+    };
+    let waiting = agent.wait_for("samples that wait", waiting)?;
+    assert!(waiting["figures"]["queue_bytes"].as_u64() > Some(0), "{waiting}");
+    agent.kill();
+    let mut client = Client::connect(gateway.address("web"))?;
+    for _ in 0..7 {
+        assert_eq!(client.get("/small")?.head.status, 200);
+    }
+    let (_first, _second) = pair.serve()?;
+    agent.run()?;
+    let records = Records::of(&pair.first)?;
+    let samples = || -> anyhow::Result<Vec<(i64, serde_json::Value)>> {
+        let events = records.events()?.into_iter().filter(|event| event.kind == METRICS);
+        events.map(|event| Ok((event.at, serde_json::from_slice(&event.body)?))).collect()
+    };
+    let last = wait::until("a sample with the requests", DEADLINE, || {
+        samples().ok()?.pop().filter(|(_, body)| body["requests"] == 7)
+    })?;
+    assert_eq!((&last.1["generation"], &last.1["connections"]), (&1.into(), &1.into()));
+    let active = gateway.active()?;
+    let worker = &last.1["processes"][format!("worker {active}")];
+    assert_eq!((&worker["state"], &worker["requests"]), (&"active".into(), &7.into()));
+    // None from now on; what was taken is there once.
+    agent.configure(&(with_gateway(&pair, &gateway) + "metrics_interval = \"0s\"\n"))?;
+    let told = agent.wait_for("an empty queue", |status| status["queued"] == 0)?;
+    assert!(told["figures"]["exchanges"].as_u64() > Some(1), "{told}");
+    assert!(told["figures"]["last_exchange_ms"].is_u64(), "{told}");
+    agent.stop()?;
+    let taken: Vec<i64> = samples()?.into_iter().map(|(at, _)| at).collect();
+    assert!(taken.len() >= 5 && taken.is_sorted_by(|a, b| a < b), "{taken:?}");
+    pair.numbers()?;
     Ok(())
 }

@@ -103,3 +103,42 @@ fn another_stream_begins_anew_where_the_log_was() {
     assert_eq!((queue.len(), queue.place().offset), (0, 10));
     assert_eq!(queue.first().0, 1);
 }
+
+#[test]
+fn samples_are_the_first_that_a_queue_does_without() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut queue = Queue::open(&directory.path().join("queue"), &stream(), LIMIT).unwrap();
+    let body = || "x".repeat(1000);
+    let sample = || Event { kind: sample::KIND.to_owned(), body: body(), ..event(0) };
+    let samples = |queue: &Queue| {
+        queue.events.iter().filter(|event| event.kind == sample::KIND).count() as u64
+    };
+    // What may have been sent already stays, whatever it is.
+    let first: Vec<Event> = (0..SENT_EVENTS_MAX as u64).map(event).collect();
+    queue.add(first, None).unwrap();
+    let mut taken = 0;
+    while queue.add_sample(sample()).unwrap() == Sampled::Queued {
+        taken += 1;
+    }
+    assert!(queue.bytes().0 <= LIMIT / 2, "half of it is for events alone");
+    assert_eq!((samples(&queue), queue.dropped()), (taken, 0));
+
+    // Events alone fill it: samples go, and no event while there are any.
+    let mut added = SENT_EVENTS_MAX as u64;
+    let mut add = |queue: &mut Queue| {
+        queue.add(vec![Event { body: body(), ..event(added) }], None).unwrap();
+        added += 1;
+        added
+    };
+    while samples(&queue) > 0 {
+        let added = add(&mut queue);
+        let gone = taken - samples(&queue);
+        if samples(&queue) > 0 {
+            assert_eq!(queue.dropped(), gone);
+            assert_eq!(queue.len() as u64, added + taken - gone);
+        }
+    }
+    assert!(queue.dropped() >= taken);
+    assert_eq!(queue.dropped_here(), queue.dropped());
+    assert_eq!(queue.first().1[0].kind, "n0");
+}

@@ -5,22 +5,23 @@ use std::time::Duration;
 use mainstay_fleet::endpoint::{Event, Failure, Purpose};
 use mainstay_model::Chain;
 use mainstay_opamp::refusal::Refusal;
+use mainstay_os::now;
 use serde_json::json;
 use tracing::{debug, error, info, warn};
 
-use super::{PAUSE, Registration, Running, luck};
+use super::{Attempt, PAUSE, Registration, Running, luck};
 use crate::contact::{Answered, Contact, ContactError};
 use crate::exchange::Told;
 
 impl Running {
     pub(super) fn attempted(
         &mut self,
-        purpose: Purpose,
+        attempt: &Attempt,
         outcome: Result<Option<Answered>, ContactError>,
     ) -> anyhow::Result<()> {
         let answered = match outcome {
             Ok(answered) => answered,
-            Err(error) => return self.failed(purpose, &error),
+            Err(error) => return self.failed(attempt.purpose, &error),
         };
         let Some(Answered { message, seen }) = answered else {
             return self.step(Event::Done { next: Duration::ZERO });
@@ -30,9 +31,11 @@ impl Running {
             Err(error) => {
                 warn!(error = %Chain(error.as_ref()), "an answer cannot be used");
                 self.last_error = Some(Chain(error.as_ref()).to_string());
+                self.figures.failures += 1;
                 return self.step(Event::Failed(Failure::Garbled));
             }
         };
+        self.figures.answered(now().since(attempt.begun));
         self.seen = seen;
         self.last_exchange_unix = Some(mainstay_os::unix_seconds());
         self.last_error = None;
@@ -87,6 +90,7 @@ impl Running {
             (Purpose::Exchange, _) => warn!(error = text, "an exchange failed"),
         }
         self.last_error = Some(text);
+        self.figures.failures += u64::from(purpose == Purpose::Exchange);
         if purpose == Purpose::Exchange
             && error.refusal() == Some(Refusal::Replayed)
             && self.registration == Registration::Settled

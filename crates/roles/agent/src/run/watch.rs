@@ -3,15 +3,16 @@
 use mainstay_fleet::endpoint::Event;
 use mainstay_model::Chain;
 use mainstay_opamp::events::Severity;
-use mainstay_os::unix_millis;
+use mainstay_os::{now, unix_millis};
 use mainstay_trust::digest::sha256;
 use serde_json::json;
 use tracing::{debug, info, warn};
 
 use super::{Happening, Running, hex};
 use crate::gateway::{Applied, Gateway, Look};
+use crate::queue::Sampled;
 use crate::state::Outcome;
-use crate::tail;
+use crate::{sample, tail};
 
 impl Running {
     /// Puts what is new in the gateway's log into the queue; whether there was something.
@@ -62,8 +63,25 @@ impl Running {
         let look = Some(look);
         let is_new = told(&look) != told(&self.look);
         self.look = look;
+        self.sample()?;
         self.watch_drift()?;
         if is_new { self.step(Event::Wanted) } else { Ok(()) }
+    }
+
+    /// Puts the gateway's figures into the queue, if it is time to.
+    fn sample(&mut self) -> anyhow::Result<()> {
+        let interval = self.settings.metrics_interval;
+        let is_due = self.sampled_at.is_none_or(|at| now().since(at) >= interval);
+        let Some(Ok(look)) = self.look.as_ref().filter(|_| is_due && !interval.is_zero()) else {
+            return Ok(());
+        };
+        let sample = sample::event(look, unix_millis().saturating_mul(1_000));
+        match self.exchanges.queue.add_sample(sample)? {
+            Sampled::Queued => self.figures.samples += 1,
+            Sampled::LeftOut => self.figures.samples_left_out += 1,
+        }
+        self.sampled_at = Some(now());
+        Ok(())
     }
 
     /// Tells once when the gateway serves something else than what was applied here.
