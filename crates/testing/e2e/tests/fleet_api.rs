@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use mainstay_e2e::api::{Response, receive, send};
 use mainstay_e2e::children;
-use mainstay_e2e::fleet::{Agent, Fleet, Manager};
+use mainstay_e2e::fleet::{Agent, Event, Fleet, Manager};
 use mainstay_e2e::wait;
 use mainstay_opamp::message::{RemoteConfigStatus, RemoteConfigStatuses};
 use serde_json::{Value, json};
@@ -188,4 +188,32 @@ fn a_login_is_known_at_every_manager_and_a_logout_too() {
     assert_eq!(call(&one, &alice, "GET /v1/session", None).status, 401);
     let described = call(&one, "", "GET /v1/openapi.json", None).json().unwrap();
     assert_eq!(described["openapi"], "3.1.0");
+}
+
+#[test]
+fn the_figures_of_an_agents_gateway_are_with_it() {
+    let fleet = fleet();
+    let manager = fleet.serve().unwrap();
+    let token = fleet.token(&[]).unwrap();
+    let mut agent = Agent::enroll_at(&token, manager.agents).unwrap();
+    let alice = log_in(&manager);
+    let ask = |request: &str| {
+        let answer = call(&manager, &alice, request, None);
+        assert_eq!(answer.status, 200, "{request}: {answer:?}");
+        answer.json().unwrap()
+    };
+    let agents = ask("GET /v1/agents");
+    let path = format!("GET /v1/agents/{}", agents["items"][0]["agent"].as_str().unwrap());
+    assert_eq!(ask(&path)["metrics"], Value::Null);
+    for requests in [1, 2] {
+        let body = json!({ "requests": requests }).to_string();
+        let kind = "gateway.metrics".to_owned();
+        let sample = Event { unix_us: requests, severity: 0, kind, body };
+        let batch = agent.batch(vec![sample]);
+        agent.carry_out(manager.agents, &batch).unwrap();
+    }
+    let metrics = ask(&path)["metrics"].clone();
+    assert_eq!(metrics["figures"], json!({ "requests": 2 }), "{metrics}");
+    let events = ask("GET /v1/events?kind=gateway.metrics");
+    assert_eq!(events["items"].as_array().unwrap().len(), 2, "{events}");
 }

@@ -1,8 +1,10 @@
 //! Agents: who they are, what they serve, and whether that is what they should.
 
+use std::time::Duration;
+
 use mainstay_database::{
-    AgentFilter, AgentRow, AgentUid, Applied, AppliedState, Credential, GroupId, Hash, Presence,
-    Standing, StreamRow, Sync, VersionId,
+    AgentFilter, AgentRow, AgentUid, Applied, AppliedState, Credential, EventFilter, GroupId, Hash,
+    Presence, Range, Standing, StreamRow, Sync, VersionId,
 };
 use mainstay_fleet::online;
 use mainstay_opamp::message::{AgentDescription, ComponentHealth};
@@ -18,6 +20,12 @@ use super::{Api, groups};
 
 /// Most agents of one change.
 const AGENTS_MAX: usize = 1_000;
+
+/// What kind of event an agent's sample of its gateway's figures is.
+const METRICS: &str = "gateway.metrics";
+
+/// The oldest one that is shown as the present.
+const METRICS_AGE_MAX: Duration = Duration::from_hours(24);
 
 const STANDINGS: [(&str, Standing); 3] =
     [("active", Standing::Active), ("pending", Standing::Pending), ("blocked", Standing::Blocked)];
@@ -90,12 +98,36 @@ pub(super) async fn one(api: &Api, ask: &Ask) -> Answered {
         "attributes": attributes(&agent.description),
         "health": ComponentHealth::decode(&*agent.health).ok().map(|health| tree(&health, 0)),
         "contact": stored(&agent.contact),
+        "metrics": metrics(api, &agent, now).await?,
         "forked_at": instant::maybe(agent.forked_at),
     });
     if let (Value::Object(view), Value::Object(more)) = (&mut view, more) {
         view.extend(more);
     }
     ok(&view)
+}
+
+/// The gateway's last figures. Older ones are in the events, for whoever looks for them: a page
+/// is not to read everything that an agent without a gateway has ever told.
+async fn metrics(
+    api: &Api,
+    agent: &AgentRow,
+    now: mainstay_database::WallTime,
+) -> Result<Value, Problem> {
+    let filter = EventFilter {
+        agent: Some(agent.agent),
+        kind: Some(METRICS.to_owned()),
+        from: Some(now.minus(METRICS_AGE_MAX)),
+        ..EventFilter::default()
+    };
+    let last = api.store.events(filter, Range::first(1)).await?.rows.pop();
+    Ok(last.map_or(Value::Null, |sample| {
+        json!({
+            "at": instant::text(mainstay_database::WallTime(sample.at)),
+            "received_at": instant::json(sample.received_at),
+            "figures": stored(&sample.body),
+        })
+    }))
 }
 
 pub(super) async fn effective(api: &Api, ask: &Ask) -> Answered {
