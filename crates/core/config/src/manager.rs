@@ -82,6 +82,8 @@ pub struct Database {
     pub connect_timeout: Duration,
     /// For any answer of PostgreSQL; then the next host is tried.
     pub answer_timeout: Duration,
+    /// How long PostgreSQL lets a transaction wait for this manager.
+    pub transaction_timeout: Duration,
 }
 
 impl std::fmt::Debug for Database {
@@ -207,6 +209,11 @@ fn read_database(file: &mut Section<'_>) -> Database {
         connections: section.integer("connections", 4, &DATABASE_CONNECTIONS),
         connect_timeout: section.duration("connect_timeout", Duration::from_secs(3), &TIMEOUTS),
         answer_timeout: section.duration("answer_timeout", Duration::from_secs(5), &TIMEOUTS),
+        transaction_timeout: section.duration(
+            "transaction_timeout",
+            Duration::from_secs(1),
+            &TIMEOUTS,
+        ),
     };
     section.finish();
     database
@@ -351,7 +358,7 @@ mod tests {
              [database]\nlocation = \"postgres://me:secret@a,b/fleet\"\nbatch_rows = 8\n\
              root_certificates = \"-----BEGIN CERTIFICATE-----\"\n\
              batch_window = \"1ms\"\nwaiting = 16\nconnections = 2\nconnect_timeout = \"1s\"\n\
-             answer_timeout = \"2s\"\n\
+             answer_timeout = \"2s\"\ntransaction_timeout = \"2s\"\n\
              [agents]\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n\
              managers = [\"m1.example.com:4320\", \"192.0.2.1:4320\"]\npoll = \"5s\"\n\
              bearer = \"refused\"\nconnections = 10\nhandshakes = 5\nexchanges = 4\nrate_min = 9\n\

@@ -18,6 +18,9 @@ pub struct Limits {
     /// How long PostgreSQL may take for any answer, a commit among them. Then the connection is
     /// given up, and the next host is tried.
     pub answer_timeout: Duration,
+    /// How long PostgreSQL lets a transaction wait for its manager: one that hangs or is cut off in the
+    /// middle of it holds up the others no longer.
+    pub transaction_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -29,6 +32,7 @@ impl Default for Limits {
             connections: 4,
             connect_timeout: Duration::from_secs(3),
             answer_timeout: Duration::from_secs(5),
+            transaction_timeout: Duration::from_secs(1),
         }
     }
 }

@@ -106,6 +106,7 @@ pub(crate) async fn open_store(
         connections: settings.connections,
         connect_timeout: settings.connect_timeout,
         answer_timeout: settings.answer_timeout,
+        transaction_timeout: settings.transaction_timeout,
     };
     open(&location, &limits)
         .await

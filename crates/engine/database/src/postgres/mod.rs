@@ -19,6 +19,8 @@ mod events;
 mod loads;
 mod session;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use async_trait::async_trait;

@@ -32,6 +32,14 @@ const SILENCE: Duration = Duration::from_secs(5);
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off'";
 
+/// What a connection begins with. Rows that a transaction locked are free again when its manager
+/// has said nothing for so long.
+fn settings(limits: &Limits) -> String {
+    // Zero would be no limit.
+    let idle = limits.transaction_timeout.as_millis().max(1);
+    format!("{DURABLE}; SET idle_in_transaction_session_timeout = {idle}")
+}
+
 /// Where to connect to.
 #[derive(Clone, Debug)]
 pub(crate) struct Target(Arc<Hosts>);
@@ -44,6 +52,7 @@ struct Hosts {
     first: AtomicUsize,
     tls: Tls,
     limit: Duration,
+    settings: String,
 }
 
 /// A connection.
@@ -62,7 +71,8 @@ impl Target {
         let limit = config.get_connect_timeout().copied().unwrap_or(limits.connect_timeout);
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         let each = (0..hosts).map(|place| one_host(config, place)).collect();
-        Ok(Self(Arc::new(Hosts { each, first: AtomicUsize::new(0), tls, limit })))
+        let (first, settings) = (AtomicUsize::new(0), settings(limits));
+        Ok(Self(Arc::new(Hosts { each, first, tls, limit, settings })))
     }
 
     /// Connects to the first host that takes writes, the last one that did before all others.
@@ -73,7 +83,7 @@ impl Target {
         for place in 0..hosts.each.len() {
             let host = (first + place) % hosts.each.len();
             let Some(config) = hosts.each.get(host) else { continue };
-            match timeout(hosts.limit, connect(config, &hosts.tls, host)).await {
+            match timeout(hosts.limit, hosts.connect(config, host)).await {
                 Ok(Ok(link)) => {
                     hosts.first.store(host, Ordering::Relaxed);
                     return Ok(link);
@@ -108,18 +118,20 @@ impl Target {
     }
 }
 
-async fn connect(config: &Config, tls: &Tls, host: usize) -> Stored<Link> {
-    let connected = config.connect(tls.clone()).await;
-    let (client, connection) =
-        connected.map_err(|source| StoreError::Unavailable { source: Box::new(source) })?;
-    let task = tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::warn!(%error, "a connection to the database was lost");
-        }
-    });
-    let link = Link { client, host, task: task.abort_handle() };
-    link.batch_execute(DURABLE).await.map_err(failed("connecting"))?;
-    Ok(link)
+impl Hosts {
+    async fn connect(&self, config: &Config, host: usize) -> Stored<Link> {
+        let connected = config.connect(self.tls.clone()).await;
+        let (client, connection) =
+            connected.map_err(|source| StoreError::Unavailable { source: Box::new(source) })?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::warn!(%error, "a connection to the database was lost");
+            }
+        });
+        let link = Link { client, host, task: task.abort_handle() };
+        link.batch_execute(&self.settings).await.map_err(failed("connecting"))?;
+        Ok(link)
+    }
 }
 
 /// No answer came in time.
