@@ -35,7 +35,7 @@ impl Sort {
         (3, Self::AgentsKilled),
     ];
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::ManagerKilled => "manager killed",
             Self::ManagerStopped => "manager stopped (SIGSTOP)",

@@ -4,9 +4,11 @@
 //! An agent's event says how long the former manager had failed when it went on, and it is stored by
 //! the first exchange that succeeds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use anyhow::ensure;
 use mainstay_database::EventRow;
 use serde_json::Value;
 
@@ -23,12 +25,20 @@ const AFTERWARDS_US: u64 = 1_000_000;
 /// Times of switches whose cause is known.
 #[derive(Debug, Default)]
 pub(super) struct Switches {
-    pub(super) after_kill: Vec<Duration>,
-    /// The manager stood still, or its cable was out.
-    pub(super) after_silence: Vec<Duration>,
-    /// The manager answered that it has no database.
-    without_database: Vec<Duration>,
+    by_cause: BTreeMap<Sort, Vec<Duration>>,
     all: usize,
+}
+
+/// What a switch may take.
+const fn limit(cause: Sort) -> Option<Duration> {
+    match cause {
+        Sort::ManagerKilled => Some(Duration::from_secs(1)),
+        Sort::ManagerStopped | Sort::CutOffFromAgents | Sort::CutOff => {
+            Some(Duration::from_secs(5))
+        }
+        // The manager is there, and says so.
+        Sort::CutOffFromDatabase | Sort::AgentsKilled | Sort::PrimaryKilled => None,
+    }
 }
 
 /// Looks for switches away from a manager that was the only thing that was wrong.
@@ -55,34 +65,33 @@ pub(super) fn judge(events: &[EventRow], world: &World, faults: &[Fault]) -> Swi
         let Some(cause) = cause else { continue };
         let took = Duration::from_millis(after)
             + Duration::from_micros(done_us.saturating_sub(decided_us));
-        match cause.sort {
-            Sort::ManagerKilled => switches.after_kill.push(took),
-            Sort::ManagerStopped | Sort::CutOffFromAgents | Sort::CutOff => {
-                switches.after_silence.push(took);
-            }
-            Sort::CutOffFromDatabase => switches.without_database.push(took),
-            Sort::AgentsKilled | Sort::PrimaryKilled => {}
-        }
+        switches.by_cause.entry(cause.sort).or_default().push(took);
     }
     switches
 }
 
+impl Switches {
+    /// An error if one took longer than is promised.
+    pub(super) fn verdict(&self) -> anyhow::Result<()> {
+        for (cause, times) in &self.by_cause {
+            let most = times.iter().max().copied().unwrap_or_default();
+            let limit = limit(*cause).unwrap_or(Duration::MAX);
+            ensure!(most <= limit, "{}: a switch took {most:?}, at most {limit:?}", cause.name());
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Switches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, promised, times) in [
-            ("a kill", "at most 1 s", &self.after_kill),
-            ("silence", "at most 5 s", &self.after_silence),
-            ("no database", "", &self.without_database),
-        ] {
+        for (cause, times) in &self.by_cause {
             let at = |share| percentile(times, share).as_secs_f64();
-            let count = times.len();
-            writeln!(
-                f,
-                "| switch after {name}, s ({count} timed) | {promised} | p50 {:.2}, p99 {:.2}, most {:.2} |",
-                at(50),
-                at(99),
-                at(100),
-            )?;
+            let (name, count) = (cause.name(), times.len());
+            write!(f, "| switch, s: {name} ({count} timed) | ")?;
+            if let Some(limit) = limit(*cause) {
+                write!(f, "at most {}", limit.as_secs())?;
+            }
+            writeln!(f, " | p50 {:.2}, p99 {:.2}, most {:.2} |", at(50), at(99), at(100))?;
         }
         writeln!(f, "| switches | | {} |", self.all)
     }
