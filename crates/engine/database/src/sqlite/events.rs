@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::failed;
-use crate::event::NewEvent;
+use crate::event::{NewEvent, Severity};
 use crate::exchange::AgentEvent;
 use crate::id::{AgentUid, ManagerId, StreamId};
 use crate::operation::events::table;
@@ -20,6 +20,18 @@ pub(crate) struct Sink<'c> {
     insert: Option<String>,
     /// Number of the last event of all, once it is known.
     last: i64,
+}
+
+/// An event, whoever has it to tell.
+struct Line<'e> {
+    manager: Option<ManagerId>,
+    agent: Option<AgentUid>,
+    /// Stream and number, if an agent sent it.
+    origin: Option<(StreamId, u64)>,
+    at: i64,
+    kind: &'e str,
+    severity: Severity,
+    body: &'e [u8],
 }
 
 impl<'c> Sink<'c> {
@@ -57,41 +69,45 @@ impl<'c> Sink<'c> {
         (agent, stream, sequence): (AgentUid, StreamId, u64),
         event: &AgentEvent,
     ) -> Stored<()> {
-        let insert = self.insert()?;
-        self.last += 1;
-        let stored = self.connection.prepare_cached(&insert).and_then(|mut statement| {
-            statement.execute(params![
-                self.last,
-                self.now.0,
-                manager.0,
-                agent.0,
-                stream.0,
-                sequence.cast_signed(),
-                event.at,
-                event.kind,
-                event.severity.code(),
-                event.body,
-            ])
-        });
-        stored.map(drop).map_err(failed(DURING))
+        self.put(&Line {
+            manager: Some(manager),
+            agent: Some(agent),
+            origin: Some((stream, sequence)),
+            at: event.at,
+            kind: &event.kind,
+            severity: event.severity,
+            body: &event.body,
+        })
     }
 
     /// Stores what a manager tells.
     pub(crate) fn tell(&mut self, manager: Option<ManagerId>, event: &NewEvent) -> Stored<()> {
+        self.put(&Line {
+            manager,
+            agent: event.agent,
+            origin: None,
+            at: self.now.0,
+            kind: &event.kind,
+            severity: event.severity,
+            body: &event.body,
+        })
+    }
+
+    fn put(&mut self, line: &Line<'_>) -> Stored<()> {
         let insert = self.insert()?;
         self.last += 1;
         let stored = self.connection.prepare_cached(&insert).and_then(|mut statement| {
             statement.execute(params![
                 self.last,
                 self.now.0,
-                manager.map(|manager| manager.0),
-                event.agent.map(|agent| agent.0),
-                None::<&[u8]>,
-                None::<i64>,
-                self.now.0,
-                event.kind,
-                event.severity.code(),
-                event.body,
+                line.manager.map(|manager| manager.0),
+                line.agent.map(|agent| agent.0),
+                line.origin.map(|(stream, _)| stream.0),
+                line.origin.map(|(_, sequence)| sequence.cast_signed()),
+                line.at,
+                line.kind,
+                line.severity.code(),
+                line.body,
             ])
         });
         stored.map(drop).map_err(failed(DURING))
