@@ -25,9 +25,11 @@ use crate::chain;
 /// What the operators think of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
+    /// Served.
     Active,
-    /// Somebody has to approve it.
+    /// Waits for somebody to approve it.
     Pending,
+    /// Refused: blocked by hand.
     Blocked,
 }
 

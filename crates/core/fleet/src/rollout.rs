@@ -133,10 +133,12 @@ pub struct Step {
 /// What becomes of the version of the group and of its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Desire {
+    /// As it is.
     Keep,
-    /// The new version becomes the group's.
+    /// The new version becomes the group's, and members have no own one any more.
     Adopt,
-    /// Those who were offered it should serve the group's again.
+    /// Members that were offered the new version should serve the group's again, and count as
+    /// rolled back.
     Revert,
 }
 

@@ -1,5 +1,7 @@
 //! Agents: who they are, how they joined, and what they last said.
 
+pub use mainstay_fleet::enroll::Standing;
+
 use crate::exchange::{ChainRow, Desired, EventCursor};
 use crate::id::{AgentUid, EnrolmentId, GroupId, Hash, ManagerId, VersionId};
 use crate::time::WallTime;
@@ -11,17 +13,6 @@ pub enum Credential {
     Key([u8; 32]),
     /// Brings a secret of which this is the hash: OpAMP clients that cannot sign.
     Bearer(Hash),
-}
-
-/// What the operators think of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Served.
-    Active,
-    /// Waits for somebody to approve it.
-    Pending,
-    /// Refused: blocked by hand.
-    Blocked,
 }
 
 /// Whether an agent is heard of.

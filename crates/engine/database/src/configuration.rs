@@ -1,5 +1,7 @@
 //! Groups of gateways, and what they should serve.
 
+pub use mainstay_fleet::rollout::Desire;
+
 use crate::agent::Applied;
 use crate::id::{AgentUid, ConfigurationId, GroupId, Hash, RolloutId, VersionId};
 use crate::time::WallTime;
@@ -148,16 +150,4 @@ pub struct RolloutStep {
     pub members: Vec<(AgentUid, MemberState, String)>,
     /// What becomes of the version of the group and of its members.
     pub desire: Desire,
-}
-
-/// See [`RolloutStep::desire`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Desire {
-    /// As it is.
-    Keep,
-    /// The new version becomes the group's, and members have no own one any more.
-    Adopt,
-    /// Members that were offered the new version should serve the group's again, and their
-    /// state becomes [`MemberState::RolledBack`].
-    Revert,
 }

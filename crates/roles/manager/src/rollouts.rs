@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use mainstay_database::{
-    AgentUid, Applied, AppliedState, Audit, Desire, Hash, Member, MemberState, NewEvent, Range,
-    Rollout, RolloutId, RolloutState, RolloutStep, Severity, Store, StoreError, WallTime,
+    AgentUid, Applied, AppliedState, Audit, Hash, Member, MemberState, NewEvent, Range, Rollout,
+    RolloutId, RolloutState, RolloutStep, Severity, Store, StoreError, WallTime,
 };
 use mainstay_fleet::online::{Presence, Silence};
 use mainstay_fleet::rollout::{
@@ -220,11 +220,7 @@ impl Seen {
                 reason: reason.clone(),
                 offer: step.offer,
                 members,
-                desire: match step.desire {
-                    rollout::Desire::Keep => Desire::Keep,
-                    rollout::Desire::Adopt => Desire::Adopt,
-                    rollout::Desire::Revert => Desire::Revert,
-                },
+                desire: step.desire,
             },
             audit,
         );

@@ -226,11 +226,6 @@ pub(super) fn check_key(signed: &Signed<'_>, credential: &Credential) -> Result<
 
 /// What is to be done with a request of a registered agent.
 pub(super) fn decide(fleet: &Fleet, verdict: Verdict, wish: Wish, standing: Standing) -> Decision {
-    let standing = match standing {
-        Standing::Active => enroll::Standing::Active,
-        Standing::Pending => enroll::Standing::Pending,
-        Standing::Blocked => enroll::Standing::Blocked,
-    };
     let clones = match fleet.settings.agents.clones {
         Clones::Enroll => enroll::Clones::Invite,
         Clones::Approve => enroll::Clones::Approve,
