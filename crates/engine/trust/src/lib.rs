@@ -9,6 +9,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | [`pin`] | the manager's certificate, compared with copies (TLS) |
+//! | [`shown`] | the certificate that a manager shows, which may change while it serves |
 //! | [`certificate`] | the certificate that all managers share: making, reading, what is in it |
 //! | [`key`] | an agent's Ed25519 key |
 //! | [`signature`] | signed requests (RFC 9421) |
@@ -38,5 +39,6 @@ pub mod file;
 pub mod key;
 pub mod password;
 pub mod pin;
+pub mod shown;
 pub mod signature;
 pub mod token;

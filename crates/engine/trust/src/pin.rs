@@ -14,15 +14,15 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::NoServerSessionStorage;
-use rustls::sign::SingleCertAndKey;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, OtherError, ServerConfig,
     SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion,
 };
 
-use crate::certificate::{self, Facts, Identity};
+use crate::certificate::{self, Facts};
 use crate::digest;
+use crate::shown::Shown;
 
 /// Both that there are.
 pub static VERSIONS: [&SupportedProtocolVersion; 2] =
@@ -90,12 +90,6 @@ pub struct NotPinned {
 /// What TLS cannot be set up with.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The certificate or its key.
-    #[error("the certificate of the managers cannot be used")]
-    Certificate {
-        /// Why.
-        source: certificate::CertificateError,
-    },
     /// No version, no cipher.
     #[error("cannot set up TLS")]
     Setup {
@@ -116,6 +110,12 @@ impl PinVerifier {
     #[must_use]
     pub fn new(pins: Vec<Pin>) -> Arc<Self> {
         Arc::new(Self { pins, provider: provider() })
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn pins(&self) -> &[Pin] {
+        &self.pins
     }
 
     /// Which pin a certificate is.
@@ -207,18 +207,17 @@ impl ServerCertVerifier for PinVerifier {
 }
 
 /// TLS for a manager: no tickets and no kept sessions, so that every exchange is alike on every
-/// manager.
+/// manager, and none outlives the certificate that it began with.
 ///
 /// # Errors
 ///
-/// If the certificate cannot be used.
-pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, TlsError> {
-    let certified = identity.certified_key().map_err(|source| TlsError::Certificate { source })?;
+/// If the library cannot be set up.
+pub fn server_config(shown: &Arc<Shown>) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&VERSIONS)
         .map_err(|source| TlsError::Setup { source })?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        .with_cert_resolver(Arc::clone(shown) as Arc<dyn ResolvesServerCert>);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.ignore_client_order = true;

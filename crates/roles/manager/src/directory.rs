@@ -10,14 +10,14 @@
 //! The first three are the bundle. A directory with them and no number is a further manager.
 
 use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use mainstay_config::manager::{self, Manager};
 use mainstay_database::ManagerId;
 use mainstay_trust::bundle::{AGENT_CERTIFICATE, Bundle, SERVER_CERTIFICATE, SETTINGS_BYTES_MAX};
-use mainstay_trust::certificate::{PEM_BYTES_MAX, RsaKeys};
+use mainstay_trust::certificate::{Identity, PEM_BYTES_MAX, RsaKeys};
 use mainstay_trust::{file, token};
 
 /// The settings.
@@ -48,6 +48,13 @@ pub(crate) struct Number {
     pub(crate) id: ManagerId,
     /// Locked.
     _file: File,
+}
+
+/// A state of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    changed: (i64, i64),
+    inode: u64,
 }
 
 impl Directory {
@@ -102,6 +109,21 @@ impl Directory {
         let server = bundle.identity.to_pem();
         file::write_secret(&self.0.join(SERVER_CERTIFICATE), server.as_bytes())?;
         Ok(())
+    }
+
+    /// The certificate that it should show, with its key.
+    pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
+        let path = self.0.join(SERVER_CERTIFICATE);
+        let pem = file::read_secret(&path, PEM_BYTES_MAX)?;
+        // Whoever put an RSA key here insisted when it was imported.
+        Identity::from_pem(&pem, RsaKeys::Allowed)
+            .with_context(|| format!("cannot use {}", path.display()))
+    }
+
+    /// Another one whenever the certificate may be another one.
+    pub(crate) fn certificate_mark(&self) -> Option<Mark> {
+        let found = std::fs::metadata(self.0.join(SERVER_CERTIFICATE)).ok()?;
+        Some(Mark { changed: (found.ctime(), found.ctime_nsec()), inode: found.ino() })
     }
 
     /// Its number, drawn when it is asked for the first time.

@@ -26,6 +26,7 @@
 mod admin;
 mod agents;
 mod api;
+mod certificate;
 mod command;
 mod crowd;
 mod directory;

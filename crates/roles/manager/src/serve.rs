@@ -15,6 +15,7 @@ use mainstay_database::Store;
 use mainstay_model::Chain;
 use mainstay_os::Signals;
 use mainstay_trust::pin::server_config;
+use mainstay_trust::shown::Shown;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, interval, timeout, timeout_at};
@@ -26,7 +27,7 @@ use crate::directory::{Content, Directory, Number};
 use crate::figures::Figures;
 use crate::fleet::{self, Duty, Fleet};
 use crate::offers::Offers;
-use crate::{admin, agents, jobs};
+use crate::{admin, agents, certificate, jobs};
 
 /// How often a database that cannot be reached is tried.
 const OPEN_INTERVAL: Duration = Duration::from_secs(1);
@@ -81,8 +82,9 @@ async fn run(
     };
     let fleet = Arc::new(assemble(&content, &number, store?).await?);
     let started_at = fleet.store.now().await?;
+    let shown = Shown::new(&content.bundle.identity)?;
     let tls = |wanted| match wanted {
-        Tls::On => server_config(&content.bundle.identity).map(|tls| Some(TlsAcceptor::from(tls))),
+        Tls::On => server_config(&shown).map(|tls| Some(TlsAcceptor::from(tls))),
         Tls::Off => Ok(None),
     };
     let (agents_tls, admin_tls) =
@@ -98,9 +100,10 @@ async fn run(
     let agents = tokio::spawn(agents);
     let admin = admin::serve(Arc::clone(&fleet), admin_listener, admin_tls, stopped.clone());
     let admin = tokio::spawn(admin);
-    let beat = jobs::beat(Arc::clone(&fleet), started_at, agents_at.to_string(), stopped);
+    let beat = jobs::beat(Arc::clone(&fleet), started_at, agents_at.to_string(), stopped.clone());
     let beat = tokio::spawn(beat);
     let work = tokio::spawn(jobs::work(Arc::clone(&fleet)));
+    drop(tokio::spawn(certificate::follow(directory.clone(), shown, stopped)));
     info!(
         agents = %agents_at, admin = %admin_at, manager = %fleet.id, database = fleet.database,
         "agents are served"

@@ -329,19 +329,25 @@ fn the_certificate_of_all_managers_is_exchanged_and_no_agent_is_visited() {
     agent.take_pins(&pins.unwrap()).unwrap();
     agent.exchange(&first).unwrap();
 
+    // A manager that runs shows it soon, and no exchange fails meanwhile.
     fleet.command(&["certificate", "switch"]).unwrap();
-    first.stop().unwrap();
-    let first = fleet.serve().unwrap();
+    let switched = wait::until("the next certificate", SOON, || {
+        agent.exchange(&first).unwrap();
+        first.log().contains("another certificate is shown").then_some(())
+    });
+    switched.unwrap();
     agent.exchange(&first).unwrap();
     // Who was away meanwhile finds the managers that have not switched, and both pins there.
     let second = other.serve().unwrap();
     let mut away = Agent { tls: away.tls, ..agent.clone() };
     away.send(first.agents, &away.batch(vec![]), &away.chain).unwrap_err();
     away.exchange(&second).unwrap();
-    second.stop().unwrap();
     fleet.command(&["bundle", "export", &bundle]).unwrap();
     other.command(&["bundle", "import", &bundle, "--replace"]).unwrap();
-    let second = other.serve().unwrap();
+    let switched = wait::until("the next certificate", SOON, || {
+        second.log().contains("another certificate is shown").then_some(())
+    });
+    switched.unwrap();
     agent.sequence = away.sequence;
     agent.chain = away.chain;
     agent.exchange(&second).unwrap();

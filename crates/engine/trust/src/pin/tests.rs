@@ -3,10 +3,11 @@
 use std::io::{self, Read as _, Write as _};
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConnection, Connection, ServerConnection};
 
 use super::*;
+use crate::certificate::Identity;
 
 const NOW: u64 = 1_700_000_000;
 
@@ -16,6 +17,10 @@ fn identity() -> Identity {
 
 fn pin(kind: PinKind, identity: &Identity) -> Pin {
     Pin { kind, der: identity.der().clone() }
+}
+
+fn manager(identity: &Identity) -> Arc<ServerConfig> {
+    server_config(&Shown::new(identity).unwrap()).unwrap()
 }
 
 /// What came of a handshake: what the agent saw and what the manager read, or the agent's error.
@@ -111,7 +116,7 @@ fn each_of_the_pins_is_accepted_whatever_the_name() {
     let verifier = PinVerifier::new(pins);
     for version in VERSIONS {
         for (kind, identity) in kinds.into_iter().zip(identities) {
-            let outcome = handshake(&verifier, server_config(identity).unwrap(), version);
+            let outcome = handshake(&verifier, manager(identity), version);
             let seen = outcome.agent.unwrap().unwrap();
             assert_eq!((seen.kind, seen.dates), (kind, Dates::Within), "{version:?}");
             assert_eq!(outcome.manager_read, b"secret request");
@@ -123,7 +128,7 @@ fn each_of_the_pins_is_accepted_whatever_the_name() {
 fn another_certificate_gets_not_one_byte() {
     let verifier = PinVerifier::new(vec![pin(PinKind::Current, &identity())]);
     for version in VERSIONS {
-        let outcome = handshake(&verifier, server_config(&identity()).unwrap(), version);
+        let outcome = handshake(&verifier, manager(&identity()), version);
         let error = outcome.agent.unwrap_err();
         let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error
         else {
@@ -163,7 +168,7 @@ fn an_expired_certificate_is_accepted_and_said_to_be_expired() {
         let identity = Identity::from_pem(pem.as_bytes(), certificate::RsaKeys::Refused).unwrap();
         let verifier = PinVerifier::new(vec![pin(PinKind::Current, &identity)]);
         for version in VERSIONS {
-            let outcome = handshake(&verifier, server_config(&identity).unwrap(), version);
+            let outcome = handshake(&verifier, manager(&identity), version);
             assert_eq!(outcome.agent.unwrap().unwrap().dates, expected, "{version:?}");
         }
     }
@@ -176,7 +181,7 @@ fn no_session_is_resumed() {
     let client = verifier.client_config().unwrap();
     // Not even with a server that would.
     let willing = impostor(&current, current.key());
-    for server in [server_config(&current).unwrap(), willing] {
+    for server in [manager(&current), willing] {
         for _ in 0..2 {
             let outcome = connect(&verifier, Arc::clone(&client), Arc::clone(&server));
             outcome.agent.unwrap();
@@ -188,8 +193,38 @@ fn no_session_is_resumed() {
 #[test]
 fn without_pins_nothing_is_accepted() {
     let verifier = PinVerifier::new(Vec::new());
-    let outcome = handshake(&verifier, server_config(&identity()).unwrap(), VERSIONS[0]);
+    let outcome = handshake(&verifier, manager(&identity()), VERSIONS[0]);
     assert!(outcome.agent.is_err());
     assert_eq!(verifier.seen(None, NOW), None);
     assert_eq!(verifier.seen(Some(&[identity().der().clone()]), NOW), None);
+}
+
+#[test]
+fn another_certificate_is_shown_from_the_next_handshake_on() {
+    let (current, next) = (identity(), identity());
+    let pins = vec![pin(PinKind::Current, &current), pin(PinKind::Next, &next)];
+    let verifier = PinVerifier::new(pins);
+    let shown = Shown::new(&current).unwrap();
+    let server = server_config(&shown).unwrap();
+    for version in VERSIONS {
+        shown.show(&current).unwrap();
+        // One that has read the greeting ends with what it began with.
+        let name = ServerName::try_from("wrong.example").unwrap();
+        let client = client_config(&verifier, &[version]).unwrap();
+        let mut agent = Connection::from(ClientConnection::new(client, name).unwrap());
+        let mut begun = Connection::from(ServerConnection::new(Arc::clone(&server)).unwrap());
+        pass(&mut agent, &mut begun).unwrap();
+        shown.show(&next).unwrap();
+        while begun.wants_write() || agent.wants_write() {
+            pass(&mut begun, &mut agent).unwrap();
+            pass(&mut agent, &mut begun).unwrap();
+        }
+        assert!(!agent.is_handshaking() && !begun.is_handshaking());
+        let seen = verifier.seen(agent.peer_certificates(), NOW).unwrap();
+        assert_eq!(seen.kind, PinKind::Current, "{version:?}");
+
+        let outcome = handshake(&verifier, Arc::clone(&server), version);
+        let seen = outcome.agent.unwrap().unwrap();
+        assert_eq!((seen.kind, seen.sha256), (PinKind::Next, shown.sha256()), "{version:?}");
+    }
 }

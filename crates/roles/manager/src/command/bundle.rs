@@ -65,7 +65,9 @@ pub(super) fn run(command: &BundleCommand) -> anyhow::Result<()> {
             let bundle = Bundle::read(from, rsa)?;
             if *replace {
                 directory.write_certificates(&bundle)?;
-                return say("replaced the certificates; start this manager again");
+                return say(
+                    "replaced the certificates; a manager that runs shows them within a second",
+                );
             }
             directory::parse(&from.join(SETTINGS), &bundle.settings)?;
             directory.write(&bundle)?;

@@ -2,7 +2,7 @@
 //! visit to any agent.
 //!
 //! ```text
-//!   next ─▶ agents are offered both ─▶ switch, start again ─▶ the other managers ─▶ remove the former
+//!   next ─▶ agents are offered both ─▶ switch ─▶ the other managers ─▶ remove the former
 //! ```
 
 use anyhow::{Context as _, bail};
@@ -26,7 +26,7 @@ pub enum CertificateCommand {
     Show(At),
     /// Make the certificate that follows, and offer it to every agent
     Next(At),
-    /// Show the certificate that follows, from the next start on
+    /// Show the certificate that follows; a running manager does within a second
     Switch(At),
 }
 
@@ -60,9 +60,9 @@ pub(super) fn run(command: &CertificateCommand) -> anyhow::Result<()> {
             with_store(at, async |content, store| switch(&directory, content, &*store).await)?;
             let path = at.path().display();
             say(&format!(
-                "switched; start this manager again, then at every other one:\n\
+                "switched; this manager shows it within a second. At every other one:\n\
                  mainstay manager bundle export TO --directory {path}    # here\n\
-                 mainstay manager bundle import TO --replace             # there, and start it again"
+                 mainstay manager bundle import TO --replace             # there"
             ))
         }
     }
