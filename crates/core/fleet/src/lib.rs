@@ -8,6 +8,7 @@
 //! | [`enroll`] | managers | what is done with it: serve, register anew, become another agent |
 //! | [`admission`] | managers | who is let in now, and when the others should come back |
 //! | [`online`] | managers | who is late, offline or gone |
+//! | [`pin`] | managers | whether agents still find one when another certificate is shown |
 //! | [`rollout`] | managers | which gateway is offered a version next, and when to stop |
 //!
 //! # Not here
@@ -26,4 +27,5 @@ pub mod chain;
 pub mod endpoint;
 pub mod enroll;
 pub mod online;
+pub mod pin;
 pub mod rollout;

@@ -139,6 +139,12 @@ impl Contact {
         Ok(Self { tls: Some((verifier, config)) })
     }
 
+    /// The SHA-256 of each certificate that is accepted; none without TLS.
+    pub(crate) fn pins(&self) -> Vec<[u8; digest::SHA256_BYTES]> {
+        let pins = self.tls.iter().flat_map(|(verifier, _)| verifier.pins());
+        pins.map(|pin| digest::sha256(&pin.der)).collect()
+    }
+
     /// Whether a manager is there and shows a pinned certificate. Nothing is said.
     pub(crate) async fn test(
         &self,

@@ -352,7 +352,7 @@ impl Running {
         self.exchanges.next(&view)
     }
 
-    /// Where its managers are, as its managers are told.
+    /// Where its managers are and what it knows them by, as its managers are told.
     fn contact_note(&self) -> Value {
         let managers: Vec<String> =
             self.settings.managers.iter().map(ToString::to_string).collect();
@@ -360,6 +360,7 @@ impl Running {
             "managers": managers,
             "connected_to": self.manager(self.endpoints.current()),
             "last_switch": self.exchanges.state.last_switch,
+            "pins": self.contact.pins().iter().map(|pin| hex(pin)).collect::<Vec<_>>(),
         })
     }
 
@@ -443,6 +444,7 @@ impl Running {
         Status {
             current: Some(self.manager(self.endpoints.current())),
             pin: self.seen.as_ref().map(|seen| certificate::fingerprint(&seen.sha256)),
+            pins: fingerprints(&self.contact),
             next_failback_s: self.endpoints.failback_at().map(|at| at.since(now()).as_secs()),
             generation,
             drifted: self.drift.is_some(),
@@ -456,6 +458,10 @@ impl Running {
     }
 }
 
+fn fingerprints(contact: &Contact) -> Vec<String> {
+    contact.pins().iter().map(|pin| certificate::fingerprint(pin)).collect()
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -464,5 +470,6 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) fn idle_status(directory: &Directory) -> anyhow::Result<Value> {
     let settings = directory.settings()?;
     let state = directory.state()?.context("there is no agent here")?;
-    Ok(status::json(&Status { running: false, ..Status::of(&settings, &state) }))
+    let pins = fingerprints(&Contact::new(directory.pins()?)?);
+    Ok(status::json(&Status { running: false, pins, ..Status::of(&settings, &state) }))
 }

@@ -22,6 +22,8 @@ pub(crate) struct Status {
     pub(crate) last_switch: Option<SwitchNote>,
     pub(crate) next_failback_s: Option<u64>,
     pub(crate) pin: Option<String>,
+    /// All that it accepts.
+    pub(crate) pins: Vec<String>,
     pub(crate) queued: usize,
     pub(crate) dropped: u64,
     pub(crate) durable_through: u64,
@@ -48,6 +50,7 @@ impl Status {
             last_switch: state.last_switch.clone(),
             next_failback_s: None,
             pin: None,
+            pins: Vec::new(),
             queued: 0,
             dropped: 0,
             durable_through: state.durable_through,
@@ -115,6 +118,10 @@ pub(crate) fn text(status: &Value, detail: Detail, now_unix: u64) -> String {
     let failback = number("next_failback_s").map(|s| format!("in {s} s"));
     line("next failback", failback.unwrap_or_else(|| "none due".to_owned()));
     line("pin in use", word("pin").unwrap_or("none").to_owned());
+    let pins = status.get("pins").and_then(Value::as_array).into_iter().flatten();
+    for (index, pin) in pins.filter_map(Value::as_str).enumerate() {
+        line(if index == 0 { "accepts" } else { "" }, pin.to_owned());
+    }
     let (queued, dropped) = (number("queued").unwrap_or(0), number("dropped").unwrap_or(0));
     line("events", format!("{queued} waiting, {dropped} dropped"));
     if let Some(figures) = status.get("figures").filter(|figures| !figures.is_null()) {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use mainstay_database::{Drain, Lease, ManagerBeat, NewEvent, Severity, StoreError, WallTime};
 use mainstay_fleet::online::{self, Silence};
+use mainstay_fleet::pin::Sha256;
 use mainstay_model::Chain;
+use mainstay_trust::shown::Shown;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -17,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::figures::BUCKETS;
 use crate::fleet::{Fleet, PINS};
-use crate::rollouts;
+use crate::{orphans, rollouts};
 
 /// How often a manager says that it is there.
 pub(crate) const BEAT: Duration = Duration::from_secs(2);
@@ -49,22 +51,30 @@ const RETENTION: &str = "retention";
 /// The job of taking rollouts on.
 const ROLLOUTS: &str = "rollouts";
 
+/// What a manager says of itself, beside figures.
+#[derive(Debug)]
+pub(crate) struct Says {
+    pub(crate) started_at: WallTime,
+    pub(crate) address: String,
+    /// The certificate; none without TLS.
+    pub(crate) shown: Option<Arc<Shown>>,
+}
+
 /// Says that this manager is there, and hears what it should do.
-pub(crate) async fn beat(
-    fleet: Arc<Fleet>,
-    started_at: WallTime,
-    address: String,
-    stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn beat(fleet: Arc<Fleet>, says: Says, stop: watch::Receiver<bool>) {
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut before = Before { exchanges: 0, commits: fleet.figures.commit_time.counts() };
+    let commits = fleet.figures.commit_time.counts();
+    let mut before = Before { exchanges: 0, commits, shown: None };
     let mut well = true;
     while !*stop.borrow() {
         ticks.tick().await;
-        let beat = before.next(&fleet, started_at, &address);
-        let done = timeout(BEAT_LIMIT, beat_once(&fleet, beat)).await;
-        let done = done.unwrap_or(Err(StoreError::Busy));
+        let beat = before.next(&fleet, &says);
+        let said = async {
+            beat_once(&fleet, beat).await?;
+            before.tell_shown(&fleet, &says).await
+        };
+        let done = timeout(BEAT_LIMIT, said).await.unwrap_or(Err(StoreError::Busy));
         match (&done, well) {
             (Err(error), true) => {
                 warn!(error = %Chain(error), "the database does not answer");
@@ -95,20 +105,22 @@ async fn beat_once(fleet: &Fleet, beat: ManagerBeat) -> Result<(), StoreError> {
 struct Before {
     exchanges: u64,
     commits: [u64; BUCKETS],
+    /// What the database was told.
+    shown: Option<Sha256>,
 }
 
 impl Before {
-    fn next(&mut self, fleet: &Fleet, started_at: WallTime, address: &str) -> ManagerBeat {
+    fn next(&mut self, fleet: &Fleet, says: &Says) -> ManagerBeat {
         let exchanges = fleet.figures.exchanges.value();
         let done = exchanges.saturating_sub(self.exchanges);
         let commit_latency = fleet.figures.commit_time.high_since(&self.commits);
-        *self = Self { exchanges, commits: fleet.figures.commit_time.counts() };
+        (self.exchanges, self.commits) = (exchanges, fleet.figures.commit_time.counts());
         ManagerBeat {
             manager: fleet.id,
             name: fleet.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            address: address.to_owned(),
-            started_at,
+            address: says.address.clone(),
+            started_at: says.started_at,
             exchange_rate: done.saturating_mul(1000) / BEAT.as_secs(),
             connections: fleet.figures.connections.value(),
             commit_latency,
@@ -119,6 +131,16 @@ impl Before {
             .to_string()
             .into_bytes(),
         }
+    }
+
+    /// Only what is new: what an operator wants it to show is said before it does.
+    async fn tell_shown(&mut self, fleet: &Fleet, says: &Says) -> Result<(), StoreError> {
+        let Some(shown) = says.shown.as_ref().map(|shown| shown.sha256()) else { return Ok(()) };
+        if self.shown != Some(shown) {
+            orphans::say(&*fleet.store, fleet.id, shown).await?;
+            self.shown = Some(shown);
+        }
+        Ok(())
     }
 }
 

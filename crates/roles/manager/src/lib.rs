@@ -35,6 +35,7 @@ mod fleet;
 mod invitation;
 mod jobs;
 mod offers;
+mod orphans;
 mod rollouts;
 mod serve;
 

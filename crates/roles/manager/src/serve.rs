@@ -91,7 +91,8 @@ async fn run(
         (tls(content.settings.agents.tls)?, tls(content.settings.admin.tls)?);
     let (agents_at, agents_listener) = listen(content.settings.agents.address)?;
     let (admin_at, admin_listener) = listen(content.settings.admin.address)?;
-    if agents_tls.is_none() {
+    let agents_tls_is_on = agents_tls.is_some();
+    if !agents_tls_is_on {
         warn!("agents are served without TLS: they cannot know that it is this manager");
     }
 
@@ -100,7 +101,10 @@ async fn run(
     let agents = tokio::spawn(agents);
     let admin = admin::serve(Arc::clone(&fleet), admin_listener, admin_tls, stopped.clone());
     let admin = tokio::spawn(admin);
-    let beat = jobs::beat(Arc::clone(&fleet), started_at, agents_at.to_string(), stopped.clone());
+    // Without TLS it shows nothing.
+    let to_agents = agents_tls_is_on.then(|| Arc::clone(&shown));
+    let says = jobs::Says { started_at, address: agents_at.to_string(), shown: to_agents };
+    let beat = jobs::beat(Arc::clone(&fleet), says, stopped.clone());
     let beat = tokio::spawn(beat);
     let work = tokio::spawn(jobs::work(Arc::clone(&fleet)));
     drop(tokio::spawn(certificate::follow(directory.clone(), shown, stopped)));

@@ -316,7 +316,7 @@ fn the_certificate_of_all_managers_is_exchanged_and_no_agent_is_visited() {
     let away = agent.clone();
 
     fleet.command(&["certificate", "next"]).unwrap();
-    assert_eq!(fleet.command(&["certificate", "show"]).unwrap().lines().count(), 2);
+    assert_eq!(fleet.command(&["certificate", "show"]).unwrap().lines().count(), 3);
     let again = fleet.attempt(&["certificate", "next"]).unwrap();
     assert!(again.err.contains("`switch` comes next"), "{}", again.err);
     let pins = wait::until("both pins in the offer", SOON, || {
@@ -329,8 +329,16 @@ fn the_certificate_of_all_managers_is_exchanged_and_no_agent_is_visited() {
     agent.take_pins(&pins.unwrap()).unwrap();
     agent.exchange(&first).unwrap();
 
+    // The agent has not said what it holds, so some manager has to show the former.
+    let refused = fleet.attempt(&["certificate", "switch"]).unwrap();
+    assert!(refused.err.contains("1 agent (test) would find no manager"), "{}", refused.err);
+    let second = other.serve().unwrap();
+    let allowed = wait::until("a manager that shows the former", SOON, || {
+        let answer = fleet.attempt(&["certificate", "switch"]).unwrap();
+        (answer.code == Some(0)).then_some(())
+    });
+    allowed.unwrap();
     // A manager that runs shows it soon, and no exchange fails meanwhile.
-    fleet.command(&["certificate", "switch"]).unwrap();
     let switched = wait::until("the next certificate", SOON, || {
         agent.exchange(&first).unwrap();
         first.log().contains("another certificate is shown").then_some(())
@@ -338,12 +346,14 @@ fn the_certificate_of_all_managers_is_exchanged_and_no_agent_is_visited() {
     switched.unwrap();
     agent.exchange(&first).unwrap();
     // Who was away meanwhile finds the managers that have not switched, and both pins there.
-    let second = other.serve().unwrap();
     let mut away = Agent { tls: away.tls, ..agent.clone() };
     away.send(first.agents, &away.batch(vec![]), &away.chain).unwrap_err();
     away.exchange(&second).unwrap();
     fleet.command(&["bundle", "export", &bundle]).unwrap();
-    other.command(&["bundle", "import", &bundle, "--replace"]).unwrap();
+    let replace = ["bundle", "import", &bundle, "--replace"];
+    let refused = other.attempt(&replace).unwrap();
+    assert!(refused.err.contains("1 agent (test) would find no manager"), "{}", refused.err);
+    other.command(&[&replace[..], &["--stragglers", "give-up"]].concat()).unwrap();
     let switched = wait::until("the next certificate", SOON, || {
         second.log().contains("another certificate is shown").then_some(())
     });

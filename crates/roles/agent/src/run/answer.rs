@@ -48,6 +48,8 @@ impl Running {
                 Told::Pins => {
                     info!("other pins are used from now on");
                     self.contact = Contact::new(self.directory.pins()?)?;
+                    // Managers wait for every agent to say that it holds them.
+                    next = Duration::ZERO;
                 }
                 Told::Offer => {
                     info!("a configuration is offered");

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A pin by which agents were connected last is not removed unless somebody says that these are
-//! given up: an agent that holds only the former one finds no manager any more.
+//! given up: an agent that holds only the former one finds no manager any more. One that a manager
+//! shows is never removed.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use super::ask::Ask;
 use super::instant;
 use super::problem::Problem;
 use crate::fleet::PINS;
+use crate::orphans;
 
 /// Most pins at a time: current, next and recovery, and one to spare.
 const PINS_MAX: usize = 4;
@@ -80,6 +82,10 @@ pub(super) async fn remove(api: &Api, ask: &Ask) -> Answered {
         }
         if pins.is_empty() {
             return Err(Problem::conflict("this is the only pin: nobody would find a manager"));
+        }
+        let shown = orphans::shown(&*api.store).await?;
+        if let Some(shows) = shown.iter().find(|shows| Hash(shows.certificate) == hash) {
+            return Err(Problem::conflict(format!("the manager {} shows it", shows.name)));
         }
         let counts = api.store.fleet_counts(api.store.now().await?).await?.pins;
         let holders = counts.iter().find(|(pin, _)| *pin == Some(hash)).map_or(0, |(_, n)| *n);

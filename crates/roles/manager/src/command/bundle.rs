@@ -11,9 +11,10 @@ use mainstay_trust::certificate::RsaKeys;
 use mainstay_trust::file;
 use toml_edit::{DocumentMut, value};
 
-use super::{At, say};
+use super::{At, say, with_store};
 use crate::directory::{self, Content};
 use crate::fleet;
+use crate::orphans::{self, Stragglers};
 
 /// `mainstay manager bundle …`
 #[derive(Debug, Subcommand)]
@@ -39,6 +40,9 @@ pub enum BundleCommand {
         /// Take only the certificates, into a manager that is there
         #[arg(long)]
         replace: bool,
+        /// What becomes of agents that would find no manager, with --replace
+        #[arg(long, value_enum, requires = "replace")]
+        stragglers: Option<Stragglers>,
     },
 }
 
@@ -54,7 +58,7 @@ pub(super) fn run(command: &BundleCommand) -> anyhow::Result<()> {
                 to.display()
             ))
         }
-        BundleCommand::Import { at, from, allow_rsa, replace } => {
+        BundleCommand::Import { at, from, allow_rsa, replace, stragglers } => {
             let directory = at.directory();
             match (directory.has_manager(), *replace) {
                 (true, false) => bail!("{} has a manager already", at.path().display()),
@@ -64,6 +68,11 @@ pub(super) fn run(command: &BundleCommand) -> anyhow::Result<()> {
             let rsa = if *allow_rsa { RsaKeys::Allowed } else { RsaKeys::Refused };
             let bundle = Bundle::read(from, rsa)?;
             if *replace {
+                let to = bundle.identity.facts()?.sha256;
+                with_store(at, async |content, store| {
+                    let from = content.bundle.identity.facts()?.sha256;
+                    orphans::intend(&*store, directory.id()?, from, to, *stragglers).await
+                })?;
                 directory.write_certificates(&bundle)?;
                 return say(
                     "replaced the certificates; a manager that runs shows them within a second",
