@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod latency;
 mod need;
 pub mod outages;
+pub mod pins;
 pub mod sessions;
 mod shell;
 pub mod sim;

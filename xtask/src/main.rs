@@ -35,6 +35,8 @@ enum Command {
     Exchanges(mainstay_e2e::exchanges::Options),
     /// Kill and cut off managers, agents and databases of a fleet, and count what it kept
     Outages(mainstay_e2e::outages::Options),
+    /// Exchange the certificate of a fleet's managers, with agents away; show agents false managers
+    Pins(mainstay_e2e::pins::Options),
     /// Measure how long clients wait for an heir, and what connections cost
     Latency(mainstay_e2e::latency::Options),
     /// Run every fuzz target, one after the other
@@ -70,6 +72,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sessions(options) => xtask::sessions::run(&options),
         Command::Exchanges(options) => xtask::exchanges::run(&options),
         Command::Outages(options) => xtask::outages::run(&options),
+        Command::Pins(options) => xtask::pins::run(&options),
         Command::Latency(options) => xtask::latency::run(&options),
         Command::Fuzz(options) => xtask::fuzz::run(&options),
         Command::Bench(options) => xtask::bench::run(&options),

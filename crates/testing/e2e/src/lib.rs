@@ -44,6 +44,7 @@ pub mod network;
 pub mod origin;
 pub mod outages;
 pub mod pattern;
+pub mod pins;
 pub mod receivers;
 pub mod report;
 pub mod sessions;
