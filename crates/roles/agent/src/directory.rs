@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use mainstay_config::agent::{self, Agent, ManagerAddress};
-use mainstay_trust::certificate::{self, PEM_BYTES_MAX};
+use mainstay_trust::certificate::{self, CertificateError, PEM_BYTES_MAX};
 use mainstay_trust::file;
 use mainstay_trust::key::AgentKey;
 use mainstay_trust::pin::{Pin, PinKind};
@@ -174,11 +174,7 @@ impl Directory {
             return Ok(Vec::new());
         }
         let pem = file::read_public(&path, PEM_BYTES_MAX)?;
-        let found = certificate::from_pem(&pem)
-            .with_context(|| format!("{} has no certificates", path.display()))?;
-        let kinds = [PinKind::Current, PinKind::Next, PinKind::Recovery];
-        let kinds = kinds.into_iter().chain(std::iter::repeat(PinKind::Recovery));
-        Ok(found.into_iter().zip(kinds).map(|(der, kind)| Pin { kind, der }).collect())
+        read_pins(&pem).with_context(|| format!("{} has no certificates", path.display()))
     }
 
     pub(crate) fn write_pins(&self, pem: &str) -> anyhow::Result<()> {
@@ -193,4 +189,12 @@ impl Directory {
     pub(crate) fn write_offered(&self, text: &[u8]) -> anyhow::Result<()> {
         Ok(file::write_secret(&self.0.join("offered.toml"), text)?)
     }
+}
+
+/// Pins as they are written and offered: the current one before the next.
+pub(crate) fn read_pins(pem: &[u8]) -> Result<Vec<Pin>, CertificateError> {
+    let kinds = [PinKind::Current, PinKind::Next, PinKind::Recovery];
+    let kinds = kinds.into_iter().chain(std::iter::repeat(PinKind::Recovery));
+    let found = certificate::from_pem(pem)?;
+    Ok(found.into_iter().zip(kinds).map(|(der, kind)| Pin { kind, der }).collect())
 }

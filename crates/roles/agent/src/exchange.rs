@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use mainstay_model::{Chain, InstanceUid};
+use mainstay_model::InstanceUid;
 use mainstay_opamp::enrol::Invite;
 use mainstay_opamp::events::{Ack, Batch, Event, STREAM_BYTES};
 use mainstay_opamp::message::{
@@ -19,7 +19,6 @@ use mainstay_opamp::message::{
     ServerToAgent,
 };
 use mainstay_opamp::{capability, wire};
-use mainstay_trust::certificate;
 use mainstay_trust::digest::sha256;
 use mainstay_trust::key::AgentKey;
 use mainstay_trust::token::random;
@@ -32,10 +31,10 @@ use crate::fingerprint::Fingerprint;
 use crate::gateway::Look;
 use crate::queue::Queue;
 use crate::report;
-use crate::state::{Bytes, Joining, Offer, Outcome, State};
+use crate::state::{Bytes, Joining, Offer, Outcome, RefusedSettings, State};
 
-/// Most bytes of certificates that are taken from a manager.
-const PINS_BYTES_MAX: usize = 64 * 1024;
+/// The longest interval that is taken from a manager.
+const POLL_S_MAX: u64 = 24 * 60 * 60;
 
 /// What there is to say beside events.
 pub(crate) struct View<'a> {
@@ -53,10 +52,19 @@ pub(crate) enum Told {
     Registered,
     /// It is another agent from now on, and has to join.
     Renamed,
-    /// Other pins are on the disk.
-    Pins,
+    /// Other connection settings are offered.
+    Settings(Box<Candidate>),
     /// A configuration is to be put into service.
     Offer,
+}
+
+/// Connection settings that a manager offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    hash: Vec<u8>,
+    poll_s: Option<u64>,
+    /// As PEM; none if they change nothing.
+    pub(crate) pins: Option<String>,
 }
 
 /// What was said.
@@ -149,11 +157,7 @@ impl Exchanges {
             capabilities: capability::agent::OURS,
             custom_capabilities: Some(CustomCapabilities::ours()),
             custom_message: Some(batch.to_message()),
-            connection_settings_status: Some(ConnectionSettingsStatus {
-                last_connection_settings_hash: self.state.connection.0.clone(),
-                status: ConnectionSettingsStatuses::Applied.into(),
-                error_message: String::new(),
-            }),
+            connection_settings_status: Some(self.connection_status()),
             ..AgentToServer::default()
         };
         let said = match view {
@@ -163,6 +167,22 @@ impl Exchanges {
         let body = wire::encode(&message);
         let asked = Asked { uid: self.uid, body, chain: self.state.chain.0.clone() };
         Pending { asked, dropped, said }
+    }
+
+    /// What became of the settings that were offered.
+    fn connection_status(&self) -> ConnectionSettingsStatus {
+        let refused = self.state.refused.as_ref();
+        ConnectionSettingsStatus {
+            last_connection_settings_hash: match refused {
+                Some(refused) => refused.hash.0.clone(),
+                None => self.state.connection.0.clone(),
+            },
+            status: match refused {
+                Some(_) => ConnectionSettingsStatuses::Failed.into(),
+                None => ConnectionSettingsStatuses::Applied.into(),
+            },
+            error_message: refused.map(|refused| refused.reason.clone()).unwrap_or_default(),
+        }
     }
 
     /// What is new since the last report.
@@ -237,15 +257,12 @@ impl Exchanges {
         } else if is_ours {
             state.durable_through = ack.durable_through;
         }
-        let pins = self.read_connection(answer.connection_settings.as_ref(), &mut state);
         let offer = take_offer(answer.remote_config.as_ref(), &mut state);
         if let Some(text) = &offer {
             self.directory.write_offered(text)?;
         }
-        if let Some(pem) = &pins {
-            self.directory.write_pins(pem)?;
-            told.push(Told::Pins);
-        }
+        let candidate = answer.connection_settings.as_ref().and_then(read_settings);
+        told.extend(candidate.map(|candidate| Told::Settings(Box::new(candidate))));
         // From here on the next number counts.
         self.directory.write_state(&state)?;
         if state.stream != self.state.stream {
@@ -289,31 +306,31 @@ impl Exchanges {
         Ok(vec![Told::Renamed, Told::More])
     }
 
-    /// Other pins, if there are; what else is offered is noted in the state.
-    fn read_connection(
-        &self,
-        offer: Option<&ConnectionSettingsOffers>,
-        state: &mut State,
-    ) -> Option<String> {
-        let offer = offer?;
-        let opamp = offer.opamp.as_ref()?;
-        if opamp.heartbeat_interval_seconds > 0 {
-            state.poll_s = Some(opamp.heartbeat_interval_seconds.min(24 * 60 * 60));
+    /// Has these settings from now on. The pins are on the disk before anything says so.
+    pub(crate) fn use_settings(&mut self, candidate: &Candidate) -> anyhow::Result<()> {
+        if let Some(pem) = &candidate.pins {
+            self.directory.write_pins(pem)?;
         }
-        state.connection = Bytes(offer.hash.clone());
-        let pem = &opamp.tls.as_ref()?.ca_pem_contents;
-        let has_pins = !self.directory.pins().ok()?.is_empty();
-        if pem.is_empty() || pem.len() > PINS_BYTES_MAX || !has_pins {
-            return None;
-        }
-        match certificate::from_pem(pem.as_bytes()) {
-            Ok(found) if !found.is_empty() => Some(pem.clone()),
-            Ok(_) => None,
-            Err(error) => {
-                warn!(error = %Chain(&error), "the pins that are offered cannot be read");
-                None
-            }
-        }
+        let state = &mut self.state;
+        state.poll_s = candidate.poll_s.or(state.poll_s);
+        state.connection = Bytes(candidate.hash.clone());
+        state.refused = None;
+        self.directory.write_state(&self.state)
+    }
+
+    /// Whether these were refused before, and nothing else was offered since.
+    pub(crate) fn has_refused(&self, candidate: &Candidate) -> bool {
+        self.state.refused.as_ref().is_some_and(|refused| refused.hash.0 == candidate.hash)
+    }
+
+    /// Has the former settings on.
+    pub(crate) fn refuse_settings(
+        &mut self,
+        candidate: &Candidate,
+        reason: String,
+    ) -> anyhow::Result<()> {
+        self.state.refused = Some(RefusedSettings { hash: Bytes(candidate.hash.clone()), reason });
+        self.directory.write_state(&self.state)
     }
 
     /// Notes what became of the configuration that was offered.
@@ -328,6 +345,18 @@ impl Exchanges {
     pub(crate) fn note(&mut self, event: Event) -> anyhow::Result<()> {
         Ok(self.queue.add(vec![event], None)?)
     }
+}
+
+/// The settings of an offer.
+fn read_settings(offer: &ConnectionSettingsOffers) -> Option<Candidate> {
+    let opamp = offer.opamp.as_ref()?;
+    let poll_s = opamp.heartbeat_interval_seconds;
+    let pem = opamp.tls.as_ref().map(|tls| &tls.ca_pem_contents).filter(|pem| !pem.is_empty());
+    Some(Candidate {
+        hash: offer.hash.clone(),
+        poll_s: (poll_s > 0).then_some(poll_s.min(POLL_S_MAX)),
+        pins: pem.cloned(),
+    })
 }
 
 /// The text of a new offer; it is noted in the state.

@@ -1,6 +1,7 @@
 //! The process that runs: one thing that happens, one step, and what follows from it.
 
 mod answer;
+mod settings;
 mod watch;
 
 use std::path::PathBuf;
@@ -56,6 +57,7 @@ enum Happening {
     Attempted { number: u64, outcome: Box<Result<Option<Answered>, ContactError>> },
     Looked(Result<Look, String>),
     Applied(Result<Applied, String>),
+    Tried(settings::Trial),
     Asked(Caller),
     End,
 }
@@ -89,6 +91,8 @@ struct Running {
     figures: Figures,
     applying: Option<JoinHandle<()>>,
     drift: Option<[u8; 32]>,
+    /// Of other pins.
+    trial: Option<JoinHandle<()>>,
     attempt: Option<Attempt>,
     attempts: u64,
     ticks: u64,
@@ -236,6 +240,7 @@ impl Running {
             figures: Figures::new(unix_seconds()),
             applying: None,
             drift: None,
+            trial: None,
             attempt: None,
             attempts: 0,
             ticks: 0,
@@ -260,6 +265,7 @@ impl Running {
             }
             Happening::Looked(look) => self.looked(look),
             Happening::Applied(outcome) => self.applied(outcome),
+            Happening::Tried(trial) => self.tried(trial),
             Happening::Asked(caller) => self.asked(caller),
             Happening::End => Ok(()),
         }

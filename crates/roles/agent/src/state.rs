@@ -29,6 +29,9 @@ pub(crate) struct State {
     pub(crate) poll_s: Option<u64>,
     /// Of the connection settings that are in use.
     pub(crate) connection: Bytes,
+    /// Those that were offered last, if they are not used.
+    #[serde(default)]
+    pub(crate) refused: Option<RefusedSettings>,
     /// The last configuration that was offered.
     pub(crate) offer: Option<Offer>,
     pub(crate) last_switch: Option<SwitchNote>,
@@ -39,6 +42,13 @@ pub(crate) struct State {
 pub(crate) struct Joining {
     pub(crate) secret: Bytes,
     pub(crate) group: String,
+}
+
+/// Connection settings with which no manager is found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RefusedSettings {
+    pub(crate) hash: Bytes,
+    pub(crate) reason: String,
 }
 
 /// What became of a configuration that was offered.
@@ -115,6 +125,7 @@ impl State {
             group: String::new(),
             poll_s: None,
             connection: Bytes::default(),
+            refused: None,
             offer: None,
             last_switch: None,
         }

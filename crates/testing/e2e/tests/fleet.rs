@@ -197,6 +197,50 @@ fn a_manager_with_another_certificate_hears_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn pins_with_which_nobody_is_found_are_not_taken() -> anyhow::Result<()> {
+    let pair = Pair::make()?;
+    let (_first, _second) = pair.serve()?;
+    let mut agent = pair.enroll()?;
+    agent.configure(&pair.settings([0, 1], ""))?;
+    agent.run()?;
+    let status = agent.wait_for("a first exchange", |status| status["pin"].is_string())?;
+    let (pin, held) = (status["pin"].clone(), status["pins"].clone());
+    assert_eq!(held, serde_json::json!([pin]));
+
+    // What no manager shows: it is tried, and left alone.
+    let records = Records::of(&pair.first)?;
+    let own = fs::read_to_string(pair.first.directory().join("agent-cert.pem"))?;
+    let stranger = Fleet::init(&[])?;
+    let other = fs::read_to_string(stranger.directory().join("agent-cert.pem"))?;
+    records.set_pins(&other)?;
+    let told = wait::until("a refusal in the database", DEADLINE, || {
+        let kinds = pair.numbers().ok()?;
+        kinds.get("agent.pins-refused").copied()
+    });
+    told?;
+    let sequence = agent.status()?["sequence"].as_u64().context("a number")?;
+    let later = |status: &serde_json::Value| status["sequence"].as_u64() > Some(sequence + 3);
+    let status = agent.wait_for("exchanges after it", later)?;
+    assert_eq!((&status["pins"], &status["last_error"]), (&held, &serde_json::Value::Null));
+    assert_eq!(pair.numbers()?.get("agent.pins-refused"), Some(&1), "it is told once");
+    // Nor after a restart.
+    agent.kill();
+    agent.run()?;
+    agent.wait_for("an exchange after a restart", |status| status["pin"] == pin)?;
+
+    // With the one that is shown among them they are used.
+    records.set_pins(&(own + &other))?;
+    let both = |status: &serde_json::Value| status["pins"].as_array().map(Vec::len) == Some(2);
+    agent.wait_for("both pins", both)?;
+    agent.kill();
+    agent.run()?;
+    let status = agent.wait_for("an exchange with both", |status| status["pin"] == pin)?;
+    assert_eq!(status["pins"].as_array().map(Vec::len), Some(2));
+    assert_eq!(pair.numbers()?.get("agent.pins-refused"), Some(&1), "it is told once");
+    agent.stop()
+}
+
 fn with_gateway(pair: &Pair, gateway: &Gateway) -> String {
     let host = gateway.path().join("host.toml");
     pair.settings([0, 1], &format!("host = \"{}\"\n", host.display()))

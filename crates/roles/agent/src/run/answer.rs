@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing::{debug, error, info, warn};
 
 use super::{Attempt, PAUSE, Registration, Running, luck};
-use crate::contact::{Answered, Contact, ContactError};
+use crate::contact::{Answered, ContactError};
 use crate::exchange::Told;
 
 impl Running {
@@ -39,25 +39,22 @@ impl Running {
         self.seen = seen;
         self.last_exchange_unix = Some(mainstay_os::unix_seconds());
         self.last_error = None;
-        let mut next = self.poll()?;
+        let (mut next, mut candidate) = (self.poll()?, None);
         for told in told {
             match told {
                 Told::More => next = Duration::ZERO,
                 Told::Registered => self.registered(),
                 Told::Renamed => info!("joining under another name"),
-                Told::Pins => {
-                    info!("other pins are used from now on");
-                    self.contact = Contact::new(self.directory.pins()?)?;
-                    // Managers wait for every agent to say that it holds them.
-                    next = Duration::ZERO;
-                }
+                Told::Settings(offered) => candidate = Some(offered),
                 Told::Offer => {
                     info!("a configuration is offered");
                     self.apply();
                 }
             }
         }
-        self.step(Event::Done { next })
+        self.step(Event::Done { next })?;
+        // What comes of them may want another exchange, so this one has to be over.
+        candidate.map_or(Ok(()), |candidate| self.settings_offered(*candidate))
     }
 
     /// When the next exchange is due: agents that began together do not stay together.

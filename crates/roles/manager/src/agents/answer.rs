@@ -4,7 +4,8 @@ use mainstay_database::{AgentUid, Loaded, StatusReport};
 use mainstay_model::InstanceUid;
 use mainstay_opamp::capability::{agent as can, server, server_flag};
 use mainstay_opamp::message::{
-    AgentRemoteConfig, AgentToServer, ConnectionSettingsOffers, CustomCapabilities, ServerToAgent,
+    AgentRemoteConfig, AgentToServer, ConnectionSettingsOffers, ConnectionSettingsStatuses,
+    CustomCapabilities, ServerToAgent,
 };
 
 use super::refused::Refused;
@@ -70,14 +71,17 @@ async fn remote_config(
     Ok(Some(AgentRemoteConfig { config, config_hash: desired.hash.0.to_vec() }))
 }
 
-/// How it should connect, if it said that it knows another way.
+/// How it should connect, if it said that it knows another way. What it could not use is offered
+/// again: whether it can depends on what managers show.
 fn connection(fleet: &Fleet, message: &AgentToServer) -> Option<ConnectionSettingsOffers> {
     if message.capabilities & can::ACCEPTS_OPAMP_CONNECTION_SETTINGS == 0 {
         return None;
     }
     let offer = fleet.offers.connection();
     let known = message.connection_settings_status.as_ref()?;
-    (known.last_connection_settings_hash != offer.hash).then(|| (*offer).clone())
+    let has_failed = known.status() == ConnectionSettingsStatuses::Failed;
+    let is_known = known.last_connection_settings_hash == offer.hash && !has_failed;
+    (!is_known).then(|| (*offer).clone())
 }
 
 /// An agent's name as OpAMP has it.

@@ -96,6 +96,19 @@ impl Records {
         })
     }
 
+    /// Has agents offered these certificates, whatever managers show; as PEM.
+    pub fn set_pins(&self, pem: &str) -> anyhow::Result<()> {
+        self.runtime.block_on(async {
+            loop {
+                let before = self.store.setting("pins").await?;
+                let after = Some(pem.as_bytes());
+                if self.store.set_setting("pins", before.as_deref(), after, None).await? {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
     /// What the one agent says that became of what it was offered.
     pub fn applied(&self) -> anyhow::Result<Option<AgentRow>> {
         Ok(self.agents()?.into_iter().next())
