@@ -94,7 +94,7 @@ pub fn parse(text: &str) -> Result<Agent, Vec<Problem>> {
         failover_after: file.duration("failover_after", Duration::from_secs(5), &PATIENCES),
         failback_interval: file.duration("failback_interval", Duration::from_mins(60), &FAILBACKS),
         retry_max: file.duration("retry_max", Duration::from_mins(5), &BACKOFFS),
-        metrics_interval: file.duration("metrics_interval", Duration::from_mins(1), &SAMPLES),
+        metrics_interval: file.duration("metrics_interval", Duration::from_mins(5), &SAMPLES),
         queue_bytes: file.size("queue_bytes", 16 * 1024 * 1024, &QUEUE_BYTES),
         host: read_host(&mut file),
     };
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(agent.attempts_before_failover, 2);
         assert_eq!(agent.failover_after, Duration::from_secs(5));
         assert_eq!(agent.failback_interval, Duration::from_hours(1));
-        assert_eq!(agent.metrics_interval, Duration::from_mins(1));
+        assert_eq!(agent.metrics_interval, Duration::from_mins(5));
         assert_eq!(agent.host, None);
     }
 
