@@ -11,10 +11,12 @@
 
 mod agent;
 mod manager;
+mod pair;
 mod process;
 mod records;
 
 pub use agent::{Agent, Answer, Event, Told};
 pub use manager::{Fleet, Launched, Manager};
+pub use pair::Pair;
 pub use process::AgentProcess;
 pub use records::Records;

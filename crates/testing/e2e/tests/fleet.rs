@@ -1,14 +1,12 @@
 //! An agent and its managers: the real binary on both sides.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use mainstay_e2e::client::Client;
-use mainstay_e2e::fleet::{AgentProcess, Fleet, Manager, Records};
+use mainstay_e2e::fleet::{Fleet, Pair, Records};
 use mainstay_e2e::gateway::{Accept, DEADLINE};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Process, Slot};
@@ -17,74 +15,12 @@ use rustix::process::Signal;
 /// What kind of event a sample of a gateway's figures is.
 const METRICS: &str = "gateway.metrics";
 
-/// A port that is free now.
-fn free() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// Two managers on one database, at ports that they keep, and a token for agents of both.
-struct Pair {
-    first: Fleet,
-    second: Fleet,
-    addresses: [SocketAddr; 2],
-    token: String,
-}
-
-impl Pair {
-    fn make() -> anyhow::Result<Self> {
-        let addresses = [free()?, free()?];
-        let [one, two] = addresses.map(|address| address.to_string());
-        let first = Fleet::init(&["--manager", &one, "--manager", &two])?;
-        first.edit("agents", "poll = \"1s\"")?;
-        let bundle = first.root().join("bundle");
-        first.command(&["bundle", "export", &bundle.display().to_string()])?;
-        let second = Fleet::import(&bundle)?;
-        for (fleet, address) in [&first, &second].into_iter().zip(addresses) {
-            fleet.listen_at(address)?;
-        }
-        let token = first.token(&["--uses", "0"])?;
-        Ok(Self { first, second, addresses, token })
-    }
-
-    fn serve(&self) -> anyhow::Result<(Manager, Manager)> {
-        Ok((self.first.serve()?, self.second.serve()?))
-    }
-
-    fn enroll(&self) -> anyhow::Result<AgentProcess> {
-        AgentProcess::enroll(&self.first.root().join("agent"), &self.token)
-    }
-
-    fn settings(&self, order: [usize; 2], more: &str) -> String {
-        let list: Vec<String> =
-            order.iter().map(|place| format!("\"{}\"", self.url(*place))).collect();
-        format!("managers = [{}]\n{more}", list.join(", "))
-    }
-
-    fn url(&self, place: usize) -> String {
-        self.addresses.get(place).map(|at| format!("https://{at}")).unwrap_or_default()
-    }
-
-    /// Every event of the agent once, in order, without a gap.
-    fn numbers(&self) -> anyhow::Result<BTreeMap<String, usize>> {
-        let events = Records::of(&self.first)?.events()?;
-        for (index, event) in events.iter().enumerate() {
-            let (_, number) = event.origin.context("a number")?;
-            assert_eq!(number, index as u64 + 1, "{events:?}");
-        }
-        let mut kinds = BTreeMap::new();
-        for event in events {
-            *kinds.entry(event.kind).or_default() += 1;
-        }
-        Ok(kinds)
-    }
-}
-
 #[test]
 fn an_agent_goes_to_the_next_manager_and_comes_back() -> anyhow::Result<()> {
     let pair = Pair::make()?;
     let (first, second) = pair.serve()?;
     let mut agent = pair.enroll()?;
-    agent.configure(&pair.settings([0, 1], "failback_interval = \"2s\"\n"))?;
+    agent.configure(&pair.settings(&[0, 1], "failback_interval = \"2s\"\n"))?;
     agent.run()?;
     let heard = |status: &serde_json::Value| status["last_exchange_unix"].is_u64();
     let status = agent.wait_for("a first exchange", heard)?;
@@ -113,7 +49,7 @@ fn an_agent_goes_to_the_next_manager_and_comes_back() -> anyhow::Result<()> {
     assert_eq!(back?["last_switch"]["reason"], "the first of the list is back");
 
     // Another list: its first, at once.
-    agent.configure(&pair.settings([1, 0], "failback_interval = \"2s\"\n"))?;
+    agent.configure(&pair.settings(&[1, 0], "failback_interval = \"2s\"\n"))?;
     let other = agent.wait_for("the first of the other list", |status| {
         status["current"] == pair.url(1) && status["queued"] == 0 && status["last_error"].is_null()
     });
@@ -131,7 +67,7 @@ fn an_agent_that_is_killed_and_cut_off_delivers_each_event_once() -> anyhow::Res
     let pair = Pair::make()?;
     let (first, second) = pair.serve()?;
     let mut agent = pair.enroll()?;
-    agent.configure(&pair.settings([0, 1], "retry_max = \"500ms\"\n"))?;
+    agent.configure(&pair.settings(&[0, 1], "retry_max = \"500ms\"\n"))?;
     let uid = agent.status()?["agent"].clone();
     for _ in 0..4 {
         agent.run()?;
@@ -202,7 +138,7 @@ fn pins_with_which_nobody_is_found_are_not_taken() -> anyhow::Result<()> {
     let pair = Pair::make()?;
     let (_first, _second) = pair.serve()?;
     let mut agent = pair.enroll()?;
-    agent.configure(&pair.settings([0, 1], ""))?;
+    agent.configure(&pair.settings(&[0, 1], ""))?;
     agent.run()?;
     let status = agent.wait_for("a first exchange", |status| status["pin"].is_string())?;
     let (pin, held) = (status["pin"].clone(), status["pins"].clone());
@@ -243,7 +179,7 @@ fn pins_with_which_nobody_is_found_are_not_taken() -> anyhow::Result<()> {
 
 fn with_gateway(pair: &Pair, gateway: &Gateway) -> String {
     let host = gateway.path().join("host.toml");
-    pair.settings([0, 1], &format!("host = \"{}\"\n", host.display()))
+    pair.settings(&[0, 1], &format!("host = \"{}\"\n", host.display()))
 }
 
 /// Lines of the gateway's log.

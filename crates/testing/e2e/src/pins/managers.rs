@@ -1,12 +1,12 @@
 //! Two managers on one database, and what an operator does with their certificate.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use crate::fleet::{Fleet, Manager};
+use crate::fleet::{Fleet, Manager, Pair};
 use crate::wait;
 
 /// How long anything that takes a beat of a manager may take.
@@ -22,27 +22,14 @@ pub(super) struct Managers {
     pub(super) token: String,
 }
 
-/// A port that is free now.
-fn free() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
 impl Managers {
     pub(super) fn serve() -> anyhow::Result<Self> {
-        let addresses = [free()?, free()?];
-        let [one, two] = addresses.map(|address| address.to_string());
-        let first = Fleet::init(&["--manager", &one, "--manager", &two])?;
-        // All agents are on one machine, and none of them waits for its poll.
-        first.edit("agents", "poll = \"1s\"\nrate_min = 100000")?;
-        let bundle = first.root().join("bundle");
-        first.command(&["bundle", "export", &bundle.display().to_string()])?;
-        let second = Fleet::import(&bundle)?;
-        for (fleet, address) in [&first, &second].into_iter().zip(addresses) {
-            fleet.listen_at(address)?;
-        }
-        let token = first.token(&["--uses", "0"])?;
-        let managers = (first.serve()?, second.serve()?);
-        Ok(Self { first: (first, managers.0), second: (second, managers.1), token })
+        let pair = Pair::make()?;
+        // All agents are on one machine, and most of them do not wait for their poll.
+        pair.edit("agents", "rate_min = 100000")?;
+        let (first, second) = pair.serve()?;
+        let Pair { first: one, second: two, token, .. } = pair;
+        Ok(Self { first: (one, first), second: (two, second), token })
     }
 
     /// The first is where agents go.
