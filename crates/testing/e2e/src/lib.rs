@@ -27,8 +27,10 @@
 )]
 
 pub mod administration;
+pub mod administrator;
 pub mod announcer;
 pub mod api;
+pub mod balancer;
 pub mod caller;
 pub mod children;
 pub mod cli;

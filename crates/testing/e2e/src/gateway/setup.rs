@@ -82,7 +82,7 @@ pub(super) enum Workers {
 #[derive(Clone, Debug)]
 pub struct Setup {
     http_server: SocketAddr,
-    tcp_server: SocketAddr,
+    tcp_servers: Vec<SocketAddr>,
     listeners: Vec<(String, Accept, Protocol)>,
     pub(super) workers: Workers,
     threads: u32,
@@ -121,7 +121,7 @@ impl Setup {
     fn bare(origin: &Origin) -> Self {
         let setup = Self {
             http_server: origin.http(),
-            tcp_server: origin.tcp(),
+            tcp_servers: vec![origin.tcp()],
             listeners: Vec::new(),
             workers: Workers::Pair,
             threads: 1,
@@ -176,6 +176,13 @@ impl Setup {
     #[must_use]
     pub const fn with_http_server(mut self, server: SocketAddr) -> Self {
         self.http_server = server;
+        self
+    }
+
+    /// The same with other servers for what is not HTTP.
+    #[must_use]
+    pub fn with_tcp_servers(mut self, servers: &[SocketAddr]) -> Self {
+        servers.clone_into(&mut self.tcp_servers);
         self
     }
 
@@ -242,9 +249,11 @@ impl Setup {
     /// gateway.toml, with listeners at `addresses`.
     pub(super) fn gateway_toml(&self, addresses: &BTreeMap<String, SocketAddr>) -> String {
         let mut text = String::new();
-        let (http, tcp) = (self.http_server, self.tcp_server);
+        let http = self.http_server;
+        let tcp: Vec<String> = self.tcp_servers.iter().map(|one| format!("\"{one}\"")).collect();
+        let tcp = tcp.join(", ");
         write!(text, "[[upstream]]\nname = \"web\"\nservers = [\"{http}\"]\n").unwrap();
-        write!(text, "\n[[upstream]]\nname = \"raw\"\nservers = [\"{tcp}\"]\n").unwrap();
+        write!(text, "\n[[upstream]]\nname = \"raw\"\nservers = [{tcp}]\n").unwrap();
         let mut web = Vec::new();
         for (name, accept, protocol) in &self.listeners {
             let (address, accept) = (addresses[name], accept.name());
