@@ -18,6 +18,7 @@ pub mod latency;
 mod need;
 pub mod outages;
 pub mod pins;
+pub mod rollout;
 pub mod sessions;
 mod shell;
 pub mod sim;

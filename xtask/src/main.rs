@@ -37,6 +37,8 @@ enum Command {
     Outages(mainstay_e2e::outages::Options),
     /// Exchange the certificate of a fleet's managers, with agents away; show agents false managers
     Pins(mainstay_e2e::pins::Options),
+    /// Roll a bad configuration out to a fleet with one real gateway, and see who gets it
+    Rollout(mainstay_e2e::rollout::Options),
     /// Measure how long clients wait for an heir, and what connections cost
     Latency(mainstay_e2e::latency::Options),
     /// Run every fuzz target, one after the other
@@ -73,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Exchanges(options) => xtask::exchanges::run(&options),
         Command::Outages(options) => xtask::outages::run(&options),
         Command::Pins(options) => xtask::pins::run(&options),
+        Command::Rollout(options) => xtask::rollout::run(&options),
         Command::Latency(options) => xtask::latency::run(&options),
         Command::Fuzz(options) => xtask::fuzz::run(&options),
         Command::Bench(options) => xtask::bench::run(&options),

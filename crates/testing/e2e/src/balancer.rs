@@ -2,7 +2,7 @@
 //! gateway of ours with a TCP service, and HAProxy.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::children::{self, Child};
 use crate::gateway::{Accept, DEADLINE, Protocol};
+use crate::socket::free_addresses;
 use crate::torture::Peer;
 use crate::wait;
 use crate::{Gateway, Origin, Setup};
@@ -74,7 +75,7 @@ impl Haproxy {
     fn start(servers: &[SocketAddr]) -> anyhow::Result<(Self, SocketAddr)> {
         let program = Peer::Haproxy.program().context("HAProxy is not installed")?;
         let dir = tempfile::tempdir()?;
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let [address] = free_addresses()?;
         let (conf, log) = (dir.path().join("conf"), dir.path().join("log"));
         fs::write(&conf, configuration(address, servers))?;
         let output = File::create(&log)?;
@@ -122,6 +123,7 @@ fn configuration(address: SocketAddr, servers: &[SocketAddr]) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
+    use std::net::{Ipv4Addr, TcpListener};
     use std::thread;
 
     use super::*;
@@ -147,7 +149,7 @@ mod tests {
     fn connections_go_to_each_server_and_past_one_that_is_away() -> anyhow::Result<()> {
         let origin = Origin::start()?;
         let mut servers = servers(2)?;
-        let away = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let [away] = free_addresses()?;
         servers.push(away);
         for kind in [Kind::Mainstay, Kind::Haproxy] {
             let balancer = Balancer::start(kind, &origin, &servers)?;

@@ -49,6 +49,7 @@ pub mod pattern;
 pub mod pins;
 pub mod receivers;
 pub mod report;
+pub mod rollout;
 pub mod sessions;
 pub mod socket;
 pub mod torture;

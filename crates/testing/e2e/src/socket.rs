@@ -5,7 +5,7 @@
 //! the origin behind it, without.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -218,4 +218,13 @@ impl Socket {
         }
         Ok(read > 0)
     }
+}
+/// Addresses of this host where nobody listens now.
+pub fn free_addresses<const N: usize>() -> io::Result<[SocketAddr; N]> {
+    // All are bound before the first is let go, so no two are the same.
+    let bound: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
+    let addresses: Vec<SocketAddr> =
+        bound.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    Ok(std::array::from_fn(|place| addresses[place]))
 }

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use mainstay_e2e::administrator::Administrator;
 use mainstay_e2e::balancer::{Balancer, Kind};
 use mainstay_e2e::fleet::{AgentProcess, Fleet, Manager, Records};
 use mainstay_e2e::gateway::{Accept, DEADLINE};
+use mainstay_e2e::socket::free_addresses;
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use mainstay_model::{Process, Slot};
 use rustix::process::Signal;
@@ -33,15 +34,10 @@ struct World {
     agent: AgentProcess,
 }
 
-/// A port that is free now.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 impl World {
     fn make(kind: Kind) -> anyhow::Result<Self> {
         let origin = Origin::start()?;
-        let addresses = [free(), free()];
+        let addresses = free_addresses()?;
         let balancer = Balancer::start(kind, &origin, &addresses)?;
         let first = Fleet::init(&["--manager", &balancer.address().to_string()])?;
         first.edit("agents", "poll = \"1s\"")?;
