@@ -56,7 +56,30 @@ pub struct Policy {
     pub hold_max: Duration,
 }
 
+/// The longest pause before the same manager is tried again, or the next one.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest first wait after a round in which nobody answered.
+const BACKOFF_BASE: Duration = Duration::from_secs(1);
+
+/// The longest wait that a manager may ask for.
+const HOLD_MAX: Duration = Duration::from_mins(10);
+
 impl Policy {
+    /// What an operator chooses; nobody has a wish about the rest. `retry_max` is the longest wait
+    /// while nobody answers.
+    #[must_use]
+    pub fn new(attempts: u32, patience: Duration, failback: Duration, retry_max: Duration) -> Self {
+        Self {
+            attempts,
+            patience,
+            pause: PAUSE.min(retry_max),
+            backoff: Backoff { base: BACKOFF_BASE.min(retry_max), max: retry_max },
+            failback,
+            hold_max: HOLD_MAX,
+        }
+    }
+
     /// How long one manager may fail, all attempts together: what is left of the patience is for
     /// the pause before the next one, and for that one's answer.
     fn trial(&self) -> Duration {
@@ -151,6 +174,8 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     policy: Policy,
+    /// Between two exchanges while all is well; none before it is known.
+    poll: Option<Duration>,
     /// Whether each asked not to be spoken to, and until when.
     held_until: Vec<Option<Timestamp>>,
     current: usize,
@@ -187,6 +212,7 @@ impl Endpoints {
         assert!(count > 0, "an agent has somebody to speak to");
         Self {
             policy,
+            poll: None,
             held_until: vec![None; count],
             current: 0,
             state: State::Waiting { exchange_at: now },
@@ -198,6 +224,13 @@ impl Endpoints {
             failback_at: None,
             last_switch: None,
         }
+    }
+
+    /// Exchanges are so far apart while all is well, and so are rounds at most while nobody
+    /// answers: a fleet that asks no more often than usual is nothing to be spared, and is whole
+    /// again within two polls.
+    pub const fn set_poll(&mut self, poll: Duration) {
+        self.poll = Some(poll);
     }
 
     /// The place of who is spoken to.
@@ -358,7 +391,9 @@ impl Endpoints {
         let pause = if self.passed >= count {
             self.passed = 0;
             self.rounds = self.rounds.saturating_add(1);
-            self.policy.backoff.wait(self.rounds - 1, luck)
+            let Backoff { base, max } = self.policy.backoff;
+            let max = self.poll.map_or(max, |poll| max.min(poll));
+            Backoff { base, max }.wait(self.rounds - 1, luck)
         } else {
             luck.part_of(self.policy.pause)
         };

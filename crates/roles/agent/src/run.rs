@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use mainstay_config::agent::Agent;
-use mainstay_fleet::backoff::{Backoff, Luck};
+use mainstay_fleet::backoff::Luck;
 use mainstay_fleet::endpoint::{Effect, Endpoints, Event, Policy, Purpose, Switch};
 use mainstay_model::{Chain, Timestamp};
 use mainstay_opamp::events::{Event as FleetEvent, Severity};
@@ -39,14 +39,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// Between two attempts to hand a configuration to a gateway that is away, in ticks.
 const APPLY_TICKS: u64 = 5;
 
-/// The longest pause before the same manager is tried again, or the next one.
+/// The longest pause before a registration that a manager has asked for.
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// The longest first wait after a round in which nobody answered.
-const BACKOFF_BASE: Duration = Duration::from_secs(1);
-
-/// The longest wait that a manager may ask for.
-const HOLD_MAX: Duration = Duration::from_mins(10);
 
 /// Most things that happened and were not seen to yet.
 const HAPPENINGS_MAX: usize = 64;
@@ -188,14 +182,12 @@ fn end_when_asked(signals: Signals, happened: mpsc::Sender<Happening>) -> anyhow
 }
 
 fn policy(settings: &Agent) -> Policy {
-    Policy {
-        attempts: settings.attempts_before_failover,
-        patience: settings.failover_after,
-        pause: PAUSE.min(settings.retry_max),
-        backoff: Backoff { base: BACKOFF_BASE.min(settings.retry_max), max: settings.retry_max },
-        failback: settings.failback_interval,
-        hold_max: HOLD_MAX,
-    }
+    Policy::new(
+        settings.attempts_before_failover,
+        settings.failover_after,
+        settings.failback_interval,
+        settings.retry_max,
+    )
 }
 
 fn luck() -> anyhow::Result<Luck> {
@@ -226,7 +218,7 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let endpoints = Endpoints::new(policy(&settings), settings.managers.len(), now());
         let exchanges = Exchanges::open(directory, settings.queue_bytes)?;
-        Ok(Self {
+        let mut running = Self {
             directory: directory.clone(),
             settings_changed: changed_at(directory),
             endpoints,
@@ -250,7 +242,9 @@ impl Running {
             last_exchange_unix: None,
             last_error: None,
             happened,
-        })
+        };
+        running.endpoints.set_poll(running.poll());
+        Ok(running)
     }
 
     fn take(&mut self, happening: Happening) -> anyhow::Result<()> {
@@ -410,6 +404,7 @@ impl Running {
             let count = self.settings.managers.len();
             self.endpoints = Endpoints::new(policy(&self.settings), count, now());
         }
+        self.endpoints.set_poll(self.poll());
         if listed {
             let count = self.settings.managers.len();
             return self.step(Event::Listed { count });

@@ -98,6 +98,24 @@ fn it_goes_round_for_ever_and_slower_each_time() {
     assert!(now > 40 * 300_000, "{now}");
 }
 
+/// However long an outage was: a wait that is longer than a poll would keep a fleet from being whole
+/// within two.
+#[test]
+fn it_waits_no_longer_than_a_poll() {
+    let poll = Duration::from_secs(3);
+    let mut agent = agent(1);
+    agent.set_poll(poll);
+    let mut now = at(0);
+    for _ in 0..40 {
+        assert!(!agent.step(now, Luck(u64::MAX), Event::Due).is_empty());
+        agent.step(now, Luck(u64::MAX), Event::Failed(Failure::Unreachable));
+        let next = agent.wake_at().unwrap();
+        assert!(next.since(now) <= poll, "{:?}", next.since(now));
+        now = next;
+    }
+    assert!(now.since(at(0)) > poll * 30);
+}
+
 #[test]
 fn a_black_hole_is_left_within_the_patience() {
     let mut agent = agent(2);

@@ -39,7 +39,8 @@ impl Running {
         self.seen = seen;
         self.last_exchange_unix = Some(mainstay_os::unix_seconds());
         self.last_error = None;
-        let (mut next, mut candidate) = (self.poll()?, None);
+        self.endpoints.set_poll(self.poll());
+        let (mut next, mut candidate) = (self.next_poll()?, None);
         for told in told {
             match told {
                 Told::More => next = Duration::ZERO,
@@ -58,10 +59,15 @@ impl Running {
     }
 
     /// When the next exchange is due: agents that began together do not stay together.
-    fn poll(&self) -> anyhow::Result<Duration> {
-        let said = self.exchanges.state.poll_s.map(Duration::from_secs);
-        let poll = said.unwrap_or(self.settings.poll);
+    fn next_poll(&self) -> anyhow::Result<Duration> {
+        let poll = self.poll();
         Ok(poll * 9 / 10 + luck()?.part_of(poll / 5))
+    }
+
+    /// Between two exchanges.
+    pub(super) fn poll(&self) -> Duration {
+        let said = self.exchanges.state.poll_s.map(Duration::from_secs);
+        said.unwrap_or(self.settings.poll)
     }
 
     fn registered(&mut self) {
