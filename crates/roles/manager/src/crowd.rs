@@ -1,4 +1,5 @@
-//! How many exchanges a second this manager lets in: twice its share of what the fleet needs.
+//! How many exchanges this manager lets in within a second: twice its share of what the fleet needs,
+//! those that come at once among them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,8 +8,8 @@ use mainstay_config::manager::Agents;
 use mainstay_fleet::admission::{Admission, Rate, Verdict};
 use mainstay_trust::token::random;
 
-/// The part of a second whose exchanges may come at once.
-const BURST_DIVISOR: u32 = 4;
+/// The part of a second's exchanges that may come at once.
+const BURST_DIVISOR: u32 = 5;
 
 /// Who is let in.
 #[derive(Debug)]
@@ -36,7 +37,8 @@ impl Crowd {
     /// Lets an exchange in, or says when it should come back. `waiting` are not answered yet.
     pub(crate) fn judge(&self, waiting: usize) -> Verdict {
         let per_second = self.per_second.load(Ordering::Relaxed);
-        let rate = Rate::new(per_second, per_second.div_ceil(BURST_DIVISOR), self.exchanges);
+        let burst = per_second.div_ceil(BURST_DIVISOR);
+        let rate = Rate::new(per_second - burst, burst, self.exchanges);
         let luck = u64::from_be_bytes(random());
         let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
         let (next, verdict) = admission.judge(rate, mainstay_os::now(), waiting, luck);

@@ -177,7 +177,7 @@ async fn look(fleet: &Fleet, round: u32) -> Result<(), StoreError> {
 }
 
 /// How many agents there are, and how many managers share them.
-async fn count(fleet: &Fleet) -> Result<(), StoreError> {
+pub(crate) async fn count(fleet: &Fleet) -> Result<(), StoreError> {
     let now = fleet.store.now().await?;
     let agents = fleet.store.fleet_counts(now).await?.agents;
     let managers = fleet.store.managers().await?;

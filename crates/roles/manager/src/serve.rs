@@ -81,6 +81,8 @@ async fn run(
         return Ok(());
     };
     let fleet = Arc::new(assemble(&content, &number, store?).await?);
+    // A crowd may wait at the door: how large it is must be known before the first is sent away.
+    jobs::count(&fleet).await.context("cannot count the agents")?;
     let started_at = fleet.store.now().await?;
     let shown = Shown::new(&content.bundle.identity)?;
     let tls = |wanted| match wanted {
