@@ -12,6 +12,7 @@ use std::path::Path;
 pub mod administration;
 pub mod bench;
 pub mod ci;
+pub mod crowd;
 pub mod exchanges;
 pub mod fuzz;
 pub mod latency;

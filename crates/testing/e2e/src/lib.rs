@@ -35,6 +35,7 @@ pub mod caller;
 pub mod children;
 pub mod cli;
 pub mod client;
+pub mod crowd;
 pub mod exchanges;
 pub mod fleet;
 pub mod gateway;
