@@ -15,6 +15,7 @@ pub mod ci;
 pub mod crowd;
 pub mod exchanges;
 pub mod fuzz;
+pub mod handshakes;
 pub mod latency;
 mod need;
 pub mod outages;

@@ -37,6 +37,8 @@ enum Command {
     Outages(mainstay_e2e::outages::Options),
     /// Exchange the certificate of a fleet's managers, with agents away; show agents false managers
     Pins(mainstay_e2e::pins::Options),
+    /// Compare what a handshake costs a manager and nginx
+    Handshakes(mainstay_e2e::handshakes::Options),
     /// End a manager for a minute, and see how a large fleet comes back
     Crowd(mainstay_e2e::crowd::Options),
     /// Roll a bad configuration out to a fleet with one real gateway, and see who gets it
@@ -77,6 +79,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Exchanges(options) => xtask::exchanges::run(&options),
         Command::Outages(options) => xtask::outages::run(&options),
         Command::Pins(options) => xtask::pins::run(&options),
+        Command::Handshakes(options) => xtask::handshakes::run(&options),
         Command::Crowd(options) => xtask::crowd::run(&options),
         Command::Rollout(options) => xtask::rollout::run(&options),
         Command::Latency(options) => xtask::latency::run(&options),

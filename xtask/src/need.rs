@@ -18,6 +18,9 @@ const DENY_VERSION: &str = "0.20.2";
 /// What managers may keep a fleet in; tests start servers of their own.
 pub(crate) const POSTGRES: (&str, &str) = ("pg_ctlcluster", "postgresql");
 
+/// A client that makes one TLS connection after the other.
+pub(crate) const OPENSSL: (&str, &str) = ("openssl", "openssl");
+
 /// Debian asks this program whether it may start what it installs.
 const START_POLICY: &str = "/usr/sbin/policy-rc.d";
 

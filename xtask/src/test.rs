@@ -23,7 +23,7 @@ pub struct Options {
 
 /// Installs what is missing, builds, and runs the tests.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    need::programs(&[&PEERS[..], &[need::POSTGRES]].concat())?;
+    need::programs(&[&PEERS[..], &[need::POSTGRES, need::OPENSSL]].concat())?;
     need::nextest()?;
     let program = build()?;
     let mut tests = shell::cargo(&["nextest", "run", "--workspace"]);

@@ -165,7 +165,7 @@ impl fmt::Display for Seen {
 }
 
 /// Keeps a process, with all its threads, on one processor.
-fn pin(pid: u32, cpu: usize) -> anyhow::Result<()> {
+pub(crate) fn pin(pid: u32, cpu: usize) -> anyhow::Result<()> {
     let mut command = Command::new("taskset");
     let output = command.args(["-a", "-c", "-p", &cpu.to_string(), &pid.to_string()]).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -173,7 +173,7 @@ fn pin(pid: u32, cpu: usize) -> anyhow::Result<()> {
 }
 
 /// Processor time of a process so far.
-fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, after) = text.rsplit_once(')').context("a stat line")?;
     // Fields 14 and 15 of the line; the one behind the name is 3.

@@ -39,6 +39,7 @@ pub mod crowd;
 pub mod exchanges;
 pub mod fleet;
 pub mod gateway;
+pub mod handshakes;
 pub mod http;
 pub mod latency;
 pub mod limits;
