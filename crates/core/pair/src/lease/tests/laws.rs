@@ -25,6 +25,8 @@ struct Workers {
     lease: Lease,
     now: Timestamp,
     bodies: [Body; 2],
+    /// Who said that it leaves: it ends, sooner or later.
+    leaving: [bool; 2],
     inbox: [Vec<Effect>; 2],
 }
 
@@ -46,7 +48,8 @@ impl Workers {
     fn new() -> Self {
         let now = Timestamp::from_micros(1);
         let (lease, _) = Lease::start(LIMITS, [Living::No; 2], now);
-        Self { lease, now, bodies: [Body::Dead; 2], inbox: [vec![], vec![]] }
+        let (bodies, leaving) = ([Body::Dead; 2], [false; 2]);
+        Self { lease, now, bodies, leaving, inbox: [vec![], vec![]] }
     }
 
     fn step(&mut self, event: Event) {
@@ -93,6 +96,9 @@ impl Workers {
                 let stopping = event == Event::Stopping;
                 let unknown = event.slot().is_some_and(|slot| !self.greeted(slot));
                 if !stopping && !unknown {
+                    if let Event::Leaving(slot) = event {
+                        self.leaving[slot.index()] = true;
+                    }
                     self.step(event);
                 }
             }
@@ -164,6 +170,7 @@ impl Workers {
     fn bury(&mut self, slot: Slot) {
         if let Body::Alive { killed: true, .. } = self.bodies[slot.index()] {
             self.bodies[slot.index()] = Body::Dead;
+            self.leaving[slot.index()] = false;
             self.inbox[slot.index()].clear();
             self.step(Event::Died(slot));
         }
@@ -203,10 +210,13 @@ impl Workers {
         assert!(holders <= 1, "two workers hold the lease: {self:?}");
     }
 
-    /// The bad luck stops: everything that is under way arrives.
+    /// The bad luck stops: everything that is under way arrives, and who leaves is gone.
     fn calm_down(&mut self) {
         for _ in 0..20 {
             for slot in Slot::ALL {
+                if self.leaving[slot.index()] {
+                    self.happen(Luck::Die(slot));
+                }
                 self.happen(Luck::Bury(slot));
                 self.happen(Luck::Start(slot));
                 self.happen(Luck::Greet(slot));
@@ -253,6 +263,19 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::SwapRequested),
         Just(Event::Tick),
     ]
+}
+
+/// Found by luck, which had thought that who leaves may stay.
+#[test]
+fn two_that_leave_at_once_are_followed_by_one_that_serves() {
+    let mut workers = Workers::new();
+    for slot in Slot::ALL {
+        workers.happen(Luck::Start(slot));
+        workers.happen(Luck::Greet(slot));
+        workers.happen(Luck::Tell(Event::Leaving(slot)));
+    }
+    workers.calm_down();
+    assert!(workers.lease.holder().is_some(), "{workers:?}");
 }
 
 proptest! {
