@@ -16,7 +16,6 @@ use anyhow::{Context as _, ensure};
 use crate::administrator::Administrator;
 use crate::fleet::Fleet;
 use crate::limits;
-use crate::socket::free_addresses;
 use crate::wait::{self, Stop};
 use herd::{Herd, Tally};
 use pulse::Pulse;
@@ -88,9 +87,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 /// Runs; returns what was seen.
 pub fn observe(options: &Options) -> anyhow::Result<Seen> {
     limits::raise_descriptor_limit();
-    let [address] = free_addresses()?;
-    let fleet = Fleet::init(&["--manager", &address.to_string()])?;
-    fleet.listen_at(address)?;
+    let (fleet, address) = Fleet::at_free_address()?;
     fleet.edit("agents", &format!("poll = \"{}s\"\n{JOINING}", options.poll))?;
     let joining = fleet.serve()?;
     let herd = Herd::enrol(address, &fleet.token(&["--uses", "0"])?, options)?;

@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 use crate::administrator::Administrator;
 use crate::fleet::{AgentProcess, Fleet};
 use crate::gateway::Accept;
-use crate::socket::free_addresses;
 use crate::{Gateway, Origin, Setup, wait};
 use hurt::Hurt;
 use others::Others;
@@ -78,9 +77,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 pub fn observe(options: &Options) -> anyhow::Result<Seen> {
     let origin = Origin::start()?;
     let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?.quiet();
-    let [address] = free_addresses()?;
-    let fleet = Fleet::init(&["--manager", &address.to_string()])?;
-    fleet.listen_at(address)?;
+    let (fleet, _) = Fleet::at_free_address()?;
     fleet.edit("agents", &format!("poll = \"{}s\"\nrate_min = 100000", options.poll))?;
     let manager = fleet.serve()?;
     let token = fleet.token(&["--uses", "0"])?;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::children::{self, Child};
 use crate::cli;
 use crate::gateway::binary;
+use crate::socket::free_addresses;
 use crate::wait;
 
 /// How long a manager may take to serve.
@@ -42,6 +43,14 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// Makes a fleet of one manager that agents find at a free address, also after a restart.
+    pub fn at_free_address() -> anyhow::Result<(Self, SocketAddr)> {
+        let [address] = free_addresses()?;
+        let fleet = Self::init(&["--manager", &address.to_string()])?;
+        fleet.listen_at(address)?;
+        Ok((fleet, address))
+    }
+
     fn new() -> anyhow::Result<Self> {
         let temporary = tempfile::tempdir()?;
         let root = temporary.path().to_owned();
@@ -51,7 +60,9 @@ impl Fleet {
 
     /// Leaves the directory behind when this value goes.
     pub fn keep_files(&mut self) {
-        self.root = self.temporary.take().map_or_else(|| self.root.clone(), TempDir::keep);
+        if let Some(temporary) = self.temporary.take() {
+            drop(temporary.keep());
+        }
     }
 
     /// A further manager, of what `bundle export` wrote for it.

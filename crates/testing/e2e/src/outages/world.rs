@@ -86,17 +86,8 @@ impl World {
         let root = tempfile::Builder::new().prefix("outages-").tempdir()?;
         let path = root.path().to_owned();
         let root = Some(root);
-        let agents_at_work = Vec::with_capacity(agents);
-        let mut world = Self {
-            root,
-            path,
-            agents_at,
-            front,
-            back,
-            managers,
-            databases,
-            agents: agents_at_work,
-        };
+        let mut world =
+            Self { root, path, agents_at, front, back, managers, databases, agents: Vec::new() };
         for manager in 0..MANAGERS {
             world.start_manager(manager)?;
         }
