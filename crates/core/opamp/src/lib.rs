@@ -12,6 +12,7 @@
 //! | [`capability`] | what each side may say that it can do |
 //! | [`events`] | `org.mainstay.events/v1`: events of a gateway, exactly once |
 //! | [`enrol`] | `org.mainstay.enrol/v1`: how a host becomes an agent |
+//! | [`renewal`] | an agent is to replace its key |
 //! | [`token`] | an enrolment token: list, certificates, group and secret in one string |
 //! | [`refusal`] | why a manager did not carry out an exchange, for a machine to act on |
 //! | [`wire`] | encoding and decoding, within limits |
@@ -36,6 +37,7 @@ pub mod enrol;
 pub mod events;
 pub mod message;
 pub mod refusal;
+pub mod renewal;
 pub mod token;
 pub mod wire;
 

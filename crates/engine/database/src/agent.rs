@@ -156,6 +156,8 @@ pub struct AgentRow {
     pub name: String,
     pub version: String,
     pub credential: Credential,
+    /// Whether it is to replace the key that it has.
+    pub key_retired: bool,
     pub standing: Standing,
     pub fingerprint: Vec<u8>,
     pub enrolled_at: WallTime,

@@ -170,6 +170,10 @@ impl<B: Backend> Store for Database<B> {
             .await
     }
 
+    async fn retire_keys(&self, agents: Vec<AgentUid>, audit: Audit) -> Stored<u64> {
+        self.backend.write(move |s| agents::retire_keys(s, &agents, &audit)).await
+    }
+
     async fn set_own_version(
         &self,
         agent: AgentUid,

@@ -23,6 +23,8 @@ use crate::time::WallTime;
 pub struct Loaded {
     pub agent: AgentUid,
     pub credential: Credential,
+    /// Whether it is to replace the key that it has.
+    pub key_retired: bool,
     pub standing: Standing,
     pub group: GroupId,
     /// Of the host that enrolled.

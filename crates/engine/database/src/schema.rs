@@ -14,14 +14,18 @@ use crate::store::Stored;
 /// Name and text of every migration.
 pub(crate) type Migrations = &'static [(&'static str, &'static str)];
 
-pub(crate) const SQLITE: Migrations =
-    &[("V1__fleet", include_str!("../migrations/sqlite/V1__fleet.sql"))];
+pub(crate) const SQLITE: Migrations = &[
+    ("V1__fleet", include_str!("../migrations/sqlite/V1__fleet.sql")),
+    ("V2__retired_key", include_str!("../migrations/sqlite/V2__retired_key.sql")),
+];
 
-pub(crate) const POSTGRES: Migrations =
-    &[("V1__fleet", include_str!("../migrations/postgres/V1__fleet.sql"))];
+pub(crate) const POSTGRES: Migrations = &[
+    ("V1__fleet", include_str!("../migrations/postgres/V1__fleet.sql")),
+    ("V2__retired_key", include_str!("../migrations/postgres/V2__retired_key.sql")),
+];
 
 /// The last migration that this program knows.
-pub(crate) const NEWEST: i64 = 1;
+pub(crate) const NEWEST: i64 = 2;
 
 pub(crate) fn runner(migrations: Migrations) -> Stored<Runner> {
     let migrations = migrations.iter().map(|(name, sql)| Migration::unapplied(name, sql));
@@ -61,12 +65,14 @@ mod tests {
 
     #[test]
     fn migrations_go_forward_and_former_programs_leave_them() {
-        const BOTH: Migrations = &[SQLITE[0], ("V2__note", NEXT)];
+        const FORMER: Migrations = &[SQLITE[0]];
+        const NEWER: Migrations = &[SQLITE[0], SQLITE[1], ("V3__note", NEXT)];
         let mut database = Connection::open_in_memory().unwrap();
+        assert_eq!(migrate(&mut database, FORMER).unwrap(), 1);
         assert_eq!(migrate(&mut database, SQLITE).unwrap(), 1);
-        assert_eq!(migrate(&mut database, BOTH).unwrap(), 1);
-        assert_eq!(migrate(&mut database, SQLITE).unwrap(), 0, "the former program starts");
-        assert_eq!(migrate(&mut database, BOTH).unwrap(), 0);
+        assert_eq!(migrate(&mut database, NEWER).unwrap(), 1);
+        assert_eq!(migrate(&mut database, FORMER).unwrap(), 0, "the former program starts");
+        assert_eq!(migrate(&mut database, NEWER).unwrap(), 0);
     }
 
     #[test]

@@ -100,6 +100,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         credential: Credential,
         audit: Option<Audit>,
     ) -> Stored<bool>;
+    /// Has agents replace the keys that they have now, when they are heard next; how many have one
+    /// that they were not to replace already.
+    async fn retire_keys(&self, agents: Vec<AgentUid>, audit: Audit) -> Stored<u64>;
     /// Has one agent serve a version of its own; none: its group's again.
     async fn set_own_version(
         &self,

@@ -72,15 +72,15 @@ fn the_former_program_goes_on_beside_the_next_one() {
             "ALTER TABLE agent ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';
              ALTER TABLE agent_seen ADD COLUMN lap BIGINT NOT NULL DEFAULT 0;
              ALTER TABLE event ADD COLUMN colour TEXT;
-             INSERT INTO refinery_schema_history VALUES (2, 'next', '2026-11-28T00:00:00Z', '0')",
+             INSERT INTO refinery_schema_history VALUES (3, 'next', '2026-11-28T00:00:00Z', '0')",
         );
         suite::use_it(&world).await;
         let (one, two) = (manager(&server).await, manager(&server).await);
         suite::use_it(&World { one, two }).await;
         // What a later one takes away.
-        server.sql("UPDATE compatibility SET oldest = 2");
+        server.sql("UPDATE compatibility SET oldest = 3");
         let refused = open(&location(&server), &Limits::default()).await;
-        let found = matches!(refused, Err(StoreError::Schema { found: 2, needed: 2, .. }));
+        let found = matches!(refused, Err(StoreError::Schema { found: 3, needed: 3, .. }));
         assert!(found, "{refused:?}");
     });
 }

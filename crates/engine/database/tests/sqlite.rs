@@ -89,14 +89,14 @@ fn the_former_program_goes_on_beside_the_next_one() {
             path,
             "ALTER TABLE agent ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';
              ALTER TABLE agent_seen ADD COLUMN lap BIGINT NOT NULL DEFAULT 0;
-             INSERT INTO refinery_schema_history VALUES (2, 'next', '2026-11-28T00:00:00Z', '0')",
+             INSERT INTO refinery_schema_history VALUES (3, 'next', '2026-11-28T00:00:00Z', '0')",
         );
         suite::use_it(&world).await;
         suite::use_it(&World { one: manager(path).await, two: manager(path).await }).await;
         // What a later one takes away.
-        sql(path, "UPDATE compatibility SET oldest = 2");
+        sql(path, "UPDATE compatibility SET oldest = 3");
         let refused = open(&Location::File(path.into()), &Limits::default()).await;
-        let found = matches!(refused, Err(StoreError::Schema { found: 2, needed: 2, .. }));
+        let found = matches!(refused, Err(StoreError::Schema { found: 3, needed: 3, .. }));
         assert!(found, "{refused:?}");
     });
 }

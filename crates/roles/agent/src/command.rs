@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::contact::Contact;
 use crate::control::{self, Question};
 use crate::directory::{self, Directory};
+use crate::keys::Keys;
 use crate::status::{Detail, text};
 use crate::{enroll, run as running};
 
@@ -31,7 +32,7 @@ pub enum Command {
     Status(StatusOptions),
     /// Have it registered anew under the name that it has, at the first manager of the list
     #[command(visible_alias = "forcereg", long_flag = "forcereg", long_flag_alias = "force")]
-    Reregister(At),
+    Reregister(ReregisterOptions),
     /// Try to reach every manager of the list; nothing is said to them
     Test(At),
 }
@@ -50,6 +51,17 @@ pub struct EnrollOptions {
     /// The token; without it, or as "-", it is read from standard input, where no list of
     /// processes shows it
     token: Option<String>,
+
+    #[command(flatten)]
+    at: At,
+}
+
+/// `mainstay agent reregister`
+#[derive(Clone, Debug, Args)]
+pub struct ReregisterOptions {
+    /// Make another key, and have it registered in the place of the former
+    #[arg(long)]
+    new_key: bool,
 
     #[command(flatten)]
     at: At,
@@ -82,7 +94,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Enroll(options) => enroll(options)?,
         Command::Run(at) => running::run(&at.directory())?,
         Command::Status(options) => status(options)?,
-        Command::Reregister(at) => reregister(at)?,
+        Command::Reregister(options) => reregister(options)?,
         Command::Test(at) => return test(at),
     }
     Ok(ExitCode::SUCCESS)
@@ -152,9 +164,10 @@ fn status(options: &StatusOptions) -> anyhow::Result<()> {
     say(&text(&status, detail, mainstay_os::unix_seconds()))
 }
 
-fn reregister(at: &At) -> anyhow::Result<()> {
-    let directory = at.directory();
-    if let Some(said) = ask(&directory, Question::Reregister)? {
+fn reregister(options: &ReregisterOptions) -> anyhow::Result<()> {
+    let directory = options.at.directory();
+    let question = if options.new_key { Question::Renew } else { Question::Reregister };
+    if let Some(said) = ask(&directory, question)? {
         let part = |key: &str| said.get(key).and_then(Value::as_str);
         if let Some(error) = part("error") {
             bail!("{error}; the running agent goes on trying, `mainstay agent status` tells why");
@@ -165,6 +178,9 @@ fn reregister(at: &At) -> anyhow::Result<()> {
     }
     let _lock = directory.lock()?;
     let state = directory.state()?.context("there is no agent here")?;
+    if options.new_key {
+        Keys::read(&directory, &state.uid)?.make_next(&directory, &state.uid)?;
+    }
     let (state, manager) = within(enroll::at_any(&directory, &state))?;
     say(&format!("registered anew with {} through {manager}", state.database))
 }

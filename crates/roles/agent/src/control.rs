@@ -32,15 +32,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) enum Question {
     Status,
     Reregister,
+    /// The same, with another key.
+    Renew,
 }
 
 impl Question {
-    const ALL: [Self; 2] = [Self::Status, Self::Reregister];
+    const ALL: [Self; 3] = [Self::Status, Self::Reregister, Self::Renew];
 
     const fn word(self) -> &'static str {
         match self {
             Self::Status => "status",
             Self::Reregister => "reregister",
+            Self::Renew => "renew",
         }
     }
 }

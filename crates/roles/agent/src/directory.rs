@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `agent.toml` | the settings; an operator may change them |
 //! | `agent-UID.key` | the key of the agent of this name |
+//! | `agent-UID.next.key` | the key that is to replace it, until managers know it |
 //! | `agent-cert.pem` | the certificates of managers that it accepts |
 //! | `state.json` | who it is, and where its exchanges stand |
 //! | `queue` | events that no manager has yet |
@@ -161,6 +162,28 @@ impl Directory {
 
     pub(crate) fn write_key(&self, uid: &str, key: &AgentKey) -> anyhow::Result<()> {
         Ok(key.write(&self.key_path(uid))?)
+    }
+
+    fn next_key_path(&self, uid: &str) -> PathBuf {
+        self.0.join(format!("agent-{uid}.next.key"))
+    }
+
+    /// The key that is to replace the key of the agent of this name.
+    pub(crate) fn next_key(&self, uid: &str) -> anyhow::Result<Option<AgentKey>> {
+        let path = self.next_key_path(uid);
+        Ok(if path.exists() { Some(AgentKey::read(&path)?) } else { None })
+    }
+
+    pub(crate) fn write_next_key(&self, uid: &str, key: &AgentKey) -> anyhow::Result<()> {
+        Ok(key.write(&self.next_key_path(uid))?)
+    }
+
+    /// The next key is the key from now on.
+    pub(crate) fn replace_key(&self, uid: &str, next: &AgentKey) -> anyhow::Result<()> {
+        self.write_key(uid, next)?;
+        let path = self.next_key_path(uid);
+        mainstay_os::remove_if_there(&path)
+            .with_context(|| format!("cannot remove {}", path.display()))
     }
 
     fn pins_path(&self) -> PathBuf {

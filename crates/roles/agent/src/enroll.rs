@@ -7,6 +7,7 @@ use mainstay_config::agent::{ManagerAddress, read_manager};
 use mainstay_model::{Chain, InstanceUid};
 use mainstay_opamp::enrol::{Enrolled, Request};
 use mainstay_opamp::message::{AgentToServer, CustomCapabilities, ServerToAgent};
+use mainstay_opamp::refusal::Refusal;
 use mainstay_opamp::token::{EnrolmentToken, PREFIX, TOKEN_BYTES_MAX};
 use mainstay_opamp::{capability, wire};
 use mainstay_trust::certificate::to_pem;
@@ -16,6 +17,7 @@ use mainstay_trust::token::{from_long_text, random};
 use crate::contact::{Answered, Asked, Contact, ContactError};
 use crate::directory::Directory;
 use crate::fingerprint::Fingerprint;
+use crate::keys::Keys;
 use crate::report;
 use crate::state::{Bytes, Joining, State};
 
@@ -64,8 +66,8 @@ pub(crate) fn prepare(directory: &Directory, token: &EnrolmentToken) -> anyhow::
     Ok(state)
 }
 
-/// A request to join, or to register anew if nothing is joined with.
-pub(crate) fn message(state: &State, uid: InstanceUid, key: &AgentKey) -> AgentToServer {
+/// A request to join, or to register anew if nothing is joined with; with this key from then on.
+fn message(state: &State, uid: InstanceUid, key: &AgentKey) -> AgentToServer {
     let (secret, group) = match &state.joining {
         Some(joining) => (joining.secret.0.clone(), joining.group.clone()),
         None => (Vec::new(), String::new()),
@@ -102,19 +104,39 @@ pub(crate) fn take(state: &State, answer: &ServerToAgent) -> Option<State> {
     })
 }
 
-/// Asks one manager to let it join, or to register it anew: with the challenge that it is
-/// answered at first, then.
+/// Asks one manager to let it join, or to register it anew. If it has a next key, that is the one
+/// that it has from then on: signed with the former at first, and if managers do not know that any
+/// more, for the answer to an earlier request got lost, with the next.
 pub(crate) async fn ask(
     contact: &Contact,
     manager: &ManagerAddress,
-    key: &AgentKey,
+    keys: &Keys,
     state: &State,
     limit: Duration,
 ) -> Result<Answered, ContactError> {
     let uid: InstanceUid = state.uid.parse().unwrap_or_else(|_| InstanceUid::new(0, [0; 10]));
-    let body = wire::encode(&message(state, uid, key));
+    let body = wire::encode(&message(state, uid, keys.brought()));
     let chain = if state.joining.is_some() { Vec::new() } else { state.chain.0.clone() };
     let asked = Asked { uid, body, chain };
+    let begun = mainstay_os::now();
+    let answered = challenged(contact, manager, &keys.current, asked.clone(), limit).await;
+    match (&answered, &keys.next) {
+        (Err(error), Some(next)) if error.refusal() == Some(Refusal::BadSignature) => {
+            let left = limit.saturating_sub(mainstay_os::now().since(begun));
+            challenged(contact, manager, next, asked, left).await
+        }
+        _ => answered,
+    }
+}
+
+/// Asks, and once more with the challenge that it is answered at first.
+async fn challenged(
+    contact: &Contact,
+    manager: &ManagerAddress,
+    key: &AgentKey,
+    asked: Asked,
+    limit: Duration,
+) -> Result<Answered, ContactError> {
     let begun = mainstay_os::now();
     match contact.ask(manager, key, &asked, limit).await {
         Err(error) => {
@@ -134,13 +156,14 @@ pub(crate) async fn at_any(
 ) -> anyhow::Result<(State, String)> {
     let settings = directory.settings()?;
     let contact = Contact::new(directory.pins()?)?;
-    let key = directory.key(&state.uid)?;
+    let mut keys = Keys::read(directory, &state.uid)?;
     let mut said = Vec::new();
     for manager in &settings.managers {
-        match ask(&contact, manager, &key, state, settings.failover_after).await {
+        match ask(&contact, manager, &keys, state, settings.failover_after).await {
             Ok(answered) => {
                 let taken = take(state, &answered.message);
                 let taken = taken.with_context(|| format!("{manager} said something else"))?;
+                keys.registered(directory, &state.uid)?;
                 directory.write_state(&taken)?;
                 return Ok((taken, manager.to_string()));
             }

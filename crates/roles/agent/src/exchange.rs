@@ -7,8 +7,6 @@
 //! After a start it is not known whether a request of this number was carried out already. The
 //! first one says nothing, so that nothing is missed if it was.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use mainstay_model::InstanceUid;
 use mainstay_opamp::enrol::Invite;
@@ -18,7 +16,7 @@ use mainstay_opamp::message::{
     ConnectionSettingsStatus, ConnectionSettingsStatuses, CustomCapabilities, RemoteConfigStatus,
     ServerToAgent,
 };
-use mainstay_opamp::{capability, wire};
+use mainstay_opamp::{capability, renewal, wire};
 use mainstay_trust::digest::sha256;
 use mainstay_trust::key::AgentKey;
 use mainstay_trust::token::random;
@@ -29,6 +27,7 @@ use crate::directory::Directory;
 use crate::enroll;
 use crate::fingerprint::Fingerprint;
 use crate::gateway::Look;
+use crate::keys::Keys;
 use crate::queue::Queue;
 use crate::report;
 use crate::state::{Bytes, Joining, Offer, Outcome, RefusedSettings, State};
@@ -50,6 +49,10 @@ pub(crate) enum Told {
     More,
     /// It has joined, or is registered anew.
     Registered,
+    /// It has another key since then.
+    Renewed,
+    /// It is to have another key.
+    Renew,
     /// It is another agent from now on, and has to join.
     Renamed,
     /// Other connection settings are offered.
@@ -88,7 +91,7 @@ pub(crate) struct Exchanges {
     pub(crate) directory: Directory,
     pub(crate) state: State,
     pub(crate) queue: Queue,
-    key: Arc<AgentKey>,
+    keys: Keys,
     uid: InstanceUid,
     pending: Option<Pending>,
     said: Said,
@@ -110,12 +113,12 @@ impl Exchanges {
         let mut queue = Queue::open(&directory.queue(), &state.stream, queue_bytes)?;
         queue.forget_through(state.durable_through)?;
         let uid = state.uid.parse().context("the state does not name its agent")?;
-        let key = Arc::new(directory.key(&state.uid)?);
+        let keys = Keys::read(directory, &state.uid)?;
         Ok(Self {
             directory: directory.clone(),
             state,
             queue,
-            key,
+            keys,
             uid,
             pending: None,
             said: Said::default(),
@@ -123,8 +126,13 @@ impl Exchanges {
         })
     }
 
-    pub(crate) fn key(&self) -> Arc<AgentKey> {
-        Arc::clone(&self.key)
+    pub(crate) fn keys(&self) -> Keys {
+        self.keys.clone()
+    }
+
+    /// Makes the key that is to replace the one that it has. It counts when it is registered.
+    pub(crate) fn make_next_key(&mut self) -> anyhow::Result<()> {
+        self.keys.make_next(&self.directory, &self.state.uid)
     }
 
     /// The next request: the same as the last, if that was not answered.
@@ -228,12 +236,14 @@ impl Exchanges {
     /// Goes on from an answer.
     pub(crate) fn take(&mut self, answer: &ServerToAgent) -> anyhow::Result<Vec<Told>> {
         if let Some(state) = enroll::take(&self.state, answer) {
+            let renewed = self.keys.registered(&self.directory, &state.uid)?;
             self.directory.write_state(&state)?;
             self.state = state;
             self.begin_anew();
             // Nothing was ever said under its next number.
             self.start = Start::Over;
-            return Ok(vec![Told::Registered, Told::More]);
+            let renewed = renewed.then_some(Told::Renewed);
+            return Ok([Told::Registered, Told::More].into_iter().chain(renewed).collect());
         }
         if let Some(identification) = &answer.agent_identification {
             return self.take_name(&identification.new_instance_uid, answer);
@@ -261,7 +271,12 @@ impl Exchanges {
         if let Some(text) = &offer {
             self.directory.write_offered(text)?;
         }
-        let candidate = answer.connection_settings.as_ref().and_then(read_settings);
+        let settings = answer.connection_settings.as_ref();
+        let own = self.keys.current.public();
+        if settings.is_some_and(|offers| renewal::is_asked(offers, own.as_bytes())) {
+            told.push(Told::Renew);
+        }
+        let candidate = settings.and_then(read_settings);
         told.extend(candidate.map(|candidate| Told::Settings(Box::new(candidate))));
         // From here on the next number counts.
         self.directory.write_state(&state)?;
@@ -300,7 +315,7 @@ impl Exchanges {
         self.directory.write_state(&state)?;
         self.queue.begin_stream(&state.stream)?;
         self.state = state;
-        self.key = Arc::new(key);
+        self.keys = Keys::new(key);
         self.uid = uid;
         self.begin_anew();
         Ok(vec![Told::Renamed, Told::More])

@@ -35,6 +35,7 @@ mod exchange;
 mod figures;
 mod fingerprint;
 mod gateway;
+mod keys;
 mod queue;
 mod report;
 mod run;

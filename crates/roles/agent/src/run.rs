@@ -64,7 +64,7 @@ struct Attempt {
     task: JoinHandle<()>,
 }
 
-/// Whether an operator waits to be registered anew.
+/// Whether it is to be registered anew before anything else.
 #[derive(Debug, PartialEq, Eq)]
 enum Registration {
     Settled,
@@ -218,6 +218,11 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let endpoints = Endpoints::new(policy(&settings), settings.managers.len(), now());
         let exchanges = Exchanges::open(directory, settings.queue_bytes)?;
+        // It ended while it replaced its key.
+        let registration = match exchanges.keys().next {
+            Some(_) => Registration::Wanted,
+            None => Registration::Settled,
+        };
         let mut running = Self {
             directory: directory.clone(),
             settings_changed: changed_at(directory),
@@ -236,7 +241,7 @@ impl Running {
             attempt: None,
             attempts: 0,
             ticks: 0,
-            registration: Registration::Settled,
+            registration,
             waiting: Vec::new(),
             seen: None,
             last_exchange_unix: None,
@@ -318,7 +323,7 @@ impl Running {
         self.attempts += 1;
         let (number, contact) = (self.attempts, self.contact.clone());
         let (happened, limit) = (self.happened.clone(), until.since(now()));
-        let key = self.exchanges.key();
+        let keys = self.exchanges.keys();
         let state = self.exchanges.state.clone();
         let is_registration = state.joining.is_some() || self.registration == Registration::Wanted;
         let asked = match purpose {
@@ -330,10 +335,10 @@ impl Running {
             let outcome = match (purpose, asked) {
                 (Purpose::Test, _) => contact.test(&manager, limit).await.map(|_seen| None),
                 (Purpose::Exchange, Some(asked)) => {
-                    contact.ask(&manager, &key, &asked, limit).await.map(Some)
+                    contact.ask(&manager, &keys.current, &asked, limit).await.map(Some)
                 }
                 (Purpose::Exchange, None) => {
-                    enroll::ask(&contact, &manager, &key, &state, limit).await.map(Some)
+                    enroll::ask(&contact, &manager, &keys, &state, limit).await.map(Some)
                 }
             };
             // If nobody listens any more, the process ends.
@@ -420,8 +425,11 @@ impl Running {
                 drop(caller.answer.send(said));
                 Ok(())
             }
-            Question::Reregister => {
+            Question::Reregister | Question::Renew => {
                 info!("an operator wants this agent to be registered anew");
+                if caller.question == Question::Renew {
+                    self.exchanges.make_next_key()?;
+                }
                 self.waiting.push(caller);
                 self.registration = Registration::Wanted;
                 self.exchanges.begin_anew();

@@ -100,7 +100,7 @@ pub struct Seen {
     /// Answers to logins and logouts while nothing was killed.
     calm: Vec<Duration>,
     churn: churn::Seen,
-    kills: Vec<(killer::Victim, Duration)>,
+    kills: Vec<killer::Kill>,
     /// What was found after the kills, and after each kill of everything.
     census: Census,
     ready_after: Vec<Duration>,
@@ -161,8 +161,17 @@ impl Seen {
         ensure!(self.churn.denied == 0, "{} requests were denied", self.churn.denied);
         ensure!(lost == 0, "{lost} sessions were lost");
         ensure!(back == 0, "{back} sessions came back");
-        ensure!(self.churn.broken == 0, "{} connections broke", self.churn.broken);
+        let broken = &self.churn.broken;
+        ensure!(broken.is_empty(), "{} connections broke: {}", broken.len(), self.history());
         Ok(())
+    }
+
+    /// Who died when, and which connections broke when.
+    fn history(&self) -> String {
+        let kills = self.kills.iter().map(ToString::to_string);
+        let broken = self.churn.broken.iter();
+        let broken = broken.map(|(at, how)| format!("at {at:.3?} a connection: {how}"));
+        kills.chain(broken).collect::<Vec<String>>().join("; ")
     }
 
     /// An error if something took longer than it may.
@@ -185,10 +194,10 @@ impl std::fmt::Display for Seen {
             format!("p50 {p50:.2} ms, p99 {p99:.2} ms, longest {most:.1} ms of {}", times.len())
         };
         let (churn, census) = (&self.churn, &self.census);
-        let whole: Vec<Duration> = self.kills.iter().map(|(_, whole)| *whole).collect();
+        let whole: Vec<Duration> = self.kills.iter().map(|kill| kill.whole_after).collect();
         let mut kills = String::new();
         for victim in killer::Victim::ALL {
-            let number = self.kills.iter().filter(|(killed, _)| *killed == victim).count();
+            let number = self.kills.iter().filter(|kill| kill.victim == victim).count();
             write!(kills, "{}{number} {victim}", if kills.is_empty() { "" } else { ", " })?;
         }
         writeln!(f, "sessions, seed {}\n", self.seed)?;
@@ -215,7 +224,7 @@ impl std::fmt::Display for Seen {
             "| requests before it that were denied | 0 | {} of {} |",
             churn.denied, churn.uses
         )?;
-        writeln!(f, "| connections that broke meanwhile | 0 | {} |", churn.broken)?;
+        writeln!(f, "| connections that broke meanwhile | 0 | {} |", churn.broken.len())?;
         writeln!(f, "| random kills | 200 | {}: {kills} |", self.kills.len())?;
         writeln!(f, "| whole again after a kill | | {} |", line(&whole))?;
         writeln!(

@@ -34,9 +34,9 @@ fn a_request_has_the_bytes_of_its_field_numbers() {
     expected.extend([0x10, 7]);
     // 3: description { 1: attribute { 1: "a", 2: value { 1: "b" } } }
     expected.extend([0x1a, 10, 0x0a, 8, 0x0a, 1, b'a', 0x12, 3, 0x0a, 1, b'b']);
-    // 4: capabilities, 0xb907 in groups of seven bits.
-    assert_eq!(crate::capability::agent::OURS, 0xb907);
-    expected.extend([0x20, 0x87, 0xf2, 0x02]);
+    // 4: capabilities, 0xbb07 in groups of seven bits.
+    assert_eq!(crate::capability::agent::OURS, 0xbb07);
+    expected.extend([0x20, 0x87, 0xf6, 0x02]);
     assert_eq!(encode(&message), expected);
     let (name, decoded) = decode_request(&expected).unwrap();
     assert_eq!((name, decoded), (uid(), message));

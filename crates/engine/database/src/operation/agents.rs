@@ -22,7 +22,7 @@ const WHAT: &str = "agent";
 pub(crate) const LOAD: &str = "
     SELECT a.uid, a.credential_kind, a.credential, a.standing, a.agent_group, a.fingerprint,
            s.sequence, s.current, s.previous, s.presence, s.seen_at,
-           v.id, v.configuration, v.hash, a.effective, a.reported, e.through, e.hash
+           v.id, v.configuration, v.hash, a.effective, a.reported, a.retired_key, e.through, e.hash
     FROM agent a JOIN agent_seen s ON s.agent = a.uid
          JOIN agent_group g ON g.id = a.agent_group
          LEFT JOIN version v ON v.id = COALESCE(a.own_version, g.version)
@@ -37,6 +37,7 @@ pub(crate) fn read_loaded(row: &mut Row, stream: StreamId, now: WallTime) -> Sto
     let (presence, seen_at) = (row.code()?, row.maybe_time()?);
     let desired = read_desired(row)?;
     let (effective, reported) = (row.maybe_id()?, row.flag()?);
+    let key_retired = is_retired(&credential, row.maybe_id()?);
     let (through, hash) = (row.maybe_int()?, row.maybe_id()?);
     let cursor = match (through, hash) {
         (Some(through), Some(hash)) => {
@@ -47,6 +48,7 @@ pub(crate) fn read_loaded(row: &mut Row, stream: StreamId, now: WallTime) -> Sto
     Ok(Loaded {
         agent,
         credential,
+        key_retired,
         standing,
         group,
         fingerprint,
@@ -65,7 +67,7 @@ pub(crate) const LAST_REPLY: &str =
     "SELECT reply FROM agent_seen WHERE agent = $1 AND sequence = $2";
 
 const COLUMNS: &str = "
-    a.uid, a.credential_kind, a.credential, a.agent_group, a.name, a.version, a.standing,
+    a.uid, a.credential_kind, a.credential, a.retired_key, a.agent_group, a.name, a.version, a.standing,
     a.fingerprint, a.enrolled_at, a.enrolled_with, s.sequence, s.current, s.previous, s.presence,
     s.seen_at, s.manager, s.address, a.capabilities, a.description, a.healthy, a.health,
     a.effective, a.applied_state, a.applied_hash, a.applied_message, v.id, v.configuration, v.hash,
@@ -265,6 +267,22 @@ pub(crate) fn set_credential(
     Ok(true)
 }
 
+/// Has agents replace the keys that they have now; how many have one that they were not to replace
+/// already.
+pub(crate) fn retire_keys(s: &mut dyn Session, agents: &[AgentUid], asked: &Audit) -> Stored<u64> {
+    let (kind, _) = columns(&Credential::Key([0; 32]));
+    let mut changed = 0;
+    for &agent in agents {
+        changed += s.run(
+            "UPDATE agent SET retired_key = credential WHERE uid = $1 AND credential_kind = $2
+             AND (retired_key IS NULL OR retired_key <> credential)",
+            values![agent, kind],
+        )?;
+    }
+    audit::write(s, asked)?;
+    Ok(changed)
+}
+
 pub(crate) fn set_own_version(
     s: &mut dyn Session,
     agent: AgentUid,
@@ -280,6 +298,14 @@ pub(crate) fn set_own_version(
 pub(crate) fn remove(s: &mut dyn Session, agent: AgentUid, asked: &Audit) -> Stored<()> {
     s.change(WHAT, "DELETE FROM agent WHERE uid = $1", values![agent])?;
     audit::write(s, asked)
+}
+
+/// Whether the key that it has is the one that it is to replace.
+fn is_retired(credential: &Credential, retired: Option<Hash>) -> bool {
+    match credential {
+        Credential::Key(key) => retired == Some(Hash(*key)),
+        Credential::Bearer(_) => false,
+    }
 }
 
 fn read_credential(row: &mut Row) -> Stored<Credential> {
@@ -308,9 +334,13 @@ fn read_desired(row: &mut Row) -> Stored<Option<Desired>> {
 }
 
 fn read(row: &mut Row) -> Stored<AgentRow> {
+    let agent = row.id()?;
+    let credential = read_credential(row)?;
+    let key_retired = is_retired(&credential, row.maybe_id()?);
     Ok(AgentRow {
-        agent: row.id()?,
-        credential: read_credential(row)?,
+        agent,
+        credential,
+        key_retired,
         group: GroupId(row.int()?),
         name: row.text()?,
         version: row.text()?,

@@ -105,6 +105,21 @@ pub(crate) async fn agents_are_moved_blocked_and_given_keys(world: &World) {
     assert_eq!(world.load(uid(1)).await.credential, new);
 }
 
+pub(crate) async fn a_key_is_retired_until_it_is_replaced(world: &World) {
+    world.agents(2).await;
+    let retire = async |agents| world.one.retire_keys(agents, audit("agent.new-key")).await;
+    assert_eq!(retire(vec![uid(1), uid(9)]).await.unwrap(), 1);
+    assert_eq!(retire(vec![uid(1)]).await.unwrap(), 0, "it was asked to already");
+    assert!(world.load(uid(1)).await.key_retired);
+    assert!(!world.load(uid(2)).await.key_retired);
+    assert!(world.two.agent(uid(1)).await.unwrap().unwrap().key_retired);
+    let (old, new) = (Credential::Key([1; 32]), Credential::Key([71; 32]));
+    assert!(world.two.set_credential(uid(1), old, new, None).await.unwrap());
+    assert!(!world.load(uid(1)).await.key_retired, "it has another one");
+    assert!(!world.two.agent(uid(1)).await.unwrap().unwrap().key_retired);
+    assert_eq!(retire(vec![uid(1)]).await.unwrap(), 1, "and may have to replace that one, too");
+}
+
 pub(crate) async fn a_second_holder_is_counted_and_raises_an_alert(world: &World) {
     world.agents(1).await;
     for store in [&world.one, &world.two] {

@@ -68,6 +68,7 @@ macro_rules! whole_suite {
                 agents_are_listed_by_name_and_found,
                 the_fleet_is_counted,
                 agents_are_moved_blocked_and_given_keys,
+                a_key_is_retired_until_it_is_replaced,
                 a_second_holder_is_counted_and_raises_an_alert,
             }
             configurations {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mainstay_fleet::endpoint::{Event, Failure, Purpose};
 use mainstay_model::Chain;
+use mainstay_opamp::events::Severity;
 use mainstay_opamp::refusal::Refusal;
 use mainstay_os::now;
 use serde_json::json;
@@ -45,6 +46,11 @@ impl Running {
             match told {
                 Told::More => next = Duration::ZERO,
                 Told::Registered => self.registered(),
+                Told::Renewed => self.renewed()?,
+                Told::Renew => {
+                    self.renew()?;
+                    next = Duration::ZERO;
+                }
                 Told::Renamed => info!("joining under another name"),
                 Told::Settings(offered) => candidate = Some(offered),
                 Told::Offer => {
@@ -83,6 +89,21 @@ impl Running {
             // Whoever went away needs no answer.
             drop(caller.answer.send(said.clone()));
         }
+    }
+
+    /// Managers want it to have another key. It is registered with it before anything else is said.
+    fn renew(&mut self) -> anyhow::Result<()> {
+        info!("managers want this agent to have another key");
+        self.exchanges.make_next_key()?;
+        self.registration = Registration::Wanted;
+        self.exchanges.begin_anew();
+        Ok(())
+    }
+
+    fn renewed(&mut self) -> anyhow::Result<()> {
+        let key = self.exchanges.keys().current.public().key_id();
+        info!(key, "managers know another key of this agent");
+        self.note("agent.key-replaced", Severity::Info, &json!({ "key": key }))
     }
 
     fn failed(&mut self, purpose: Purpose, error: &ContactError) -> anyhow::Result<()> {

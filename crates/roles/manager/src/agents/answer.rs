@@ -1,12 +1,14 @@
 //! What an agent is told when its exchange is carried out.
 
-use mainstay_database::{AgentUid, Loaded, StatusReport};
+use mainstay_database::{AgentUid, Credential, Loaded, StatusReport};
 use mainstay_model::InstanceUid;
 use mainstay_opamp::capability::{agent as can, server, server_flag};
 use mainstay_opamp::message::{
     AgentRemoteConfig, AgentToServer, ConnectionSettingsOffers, ConnectionSettingsStatuses,
     CustomCapabilities, ServerToAgent,
 };
+use mainstay_opamp::renewal;
+use mainstay_trust::digest::sha256;
 
 use super::refused::Refused;
 use crate::fleet::Fleet;
@@ -31,7 +33,7 @@ pub(super) async fn compose(
     Ok(ServerToAgent {
         instance_uid: uid(loaded.agent),
         remote_config,
-        connection_settings: connection(fleet, message),
+        connection_settings: connection(fleet, message, loaded),
         flags: match full {
             FullState::Wanted => server_flag::REPORT_FULL_STATE,
             FullState::Known => 0,
@@ -72,8 +74,13 @@ async fn remote_config(
 }
 
 /// How it should connect, if it said that it knows another way. What it could not use is offered
-/// again: whether it can depends on what managers show.
-fn connection(fleet: &Fleet, message: &AgentToServer) -> Option<ConnectionSettingsOffers> {
+/// again: whether it can depends on what managers show. Who is to replace its key is asked to until
+/// it has.
+fn connection(
+    fleet: &Fleet,
+    message: &AgentToServer,
+    loaded: &Loaded,
+) -> Option<ConnectionSettingsOffers> {
     if message.capabilities & can::ACCEPTS_OPAMP_CONNECTION_SETTINGS == 0 {
         return None;
     }
@@ -81,7 +88,22 @@ fn connection(fleet: &Fleet, message: &AgentToServer) -> Option<ConnectionSettin
     let known = message.connection_settings_status.as_ref()?;
     let has_failed = known.status() == ConnectionSettingsStatuses::Failed;
     let is_known = known.last_connection_settings_hash == offer.hash && !has_failed;
+    if let Some(key) = retired(message, loaded) {
+        let mut offer = (*offer).clone();
+        renewal::offer(&mut offer, key);
+        offer.hash = sha256(&[offer.hash.as_slice(), key].concat()).to_vec();
+        return Some(offer);
+    }
     (!is_known).then(|| (*offer).clone())
+}
+
+/// The key that it has and is to replace, if it can.
+fn retired<'l>(message: &AgentToServer, loaded: &'l Loaded) -> Option<&'l [u8; 32]> {
+    let can = message.capabilities & can::ACCEPTS_OTHER_CONNECTION_SETTINGS != 0;
+    match &loaded.credential {
+        Credential::Key(key) if can && loaded.key_retired => Some(key),
+        Credential::Key(_) | Credential::Bearer(_) => None,
+    }
 }
 
 /// An agent's name as OpAMP has it.

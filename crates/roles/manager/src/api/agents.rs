@@ -56,6 +56,12 @@ struct Judge {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Renew {
+    agents: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OwnVersion {
     version: Option<i64>,
 }
@@ -168,6 +174,15 @@ pub(super) async fn set_standing(api: &Api, ask: &Ask) -> Answered {
     ok(&json!({ "changed": changed }))
 }
 
+/// They are asked to when they are heard next, for as long as they have the keys of this moment.
+pub(super) async fn renew_keys(api: &Api, ask: &Ask) -> Answered {
+    let Renew { agents } = ask.body()?;
+    let detail = json!({ "agents": agents });
+    let audit = ask.audit("agent.new-key", subject(&agents), &detail)?;
+    let changed = api.store.retire_keys(uids(&agents)?, audit).await?;
+    ok(&json!({ "changed": changed }))
+}
+
 pub(super) async fn set_version(api: &Api, ask: &Ask) -> Answered {
     let OwnVersion { version } = ask.body()?;
     let agent = find(api, ask).await?;
@@ -222,6 +237,7 @@ fn brief(api: &Api, agent: &AgentRow, now: mainstay_database::WallTime) -> Value
             Credential::Key(_) => "key",
             Credential::Bearer(_) => "bearer",
         },
+        "key_retired": agent.key_retired,
         "enrolled_at": instant::json(agent.enrolled_at),
         "seen_at": instant::maybe(agent.seen_at),
         "manager": agent.manager.map(|manager| manager.to_string()),

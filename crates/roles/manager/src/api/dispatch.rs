@@ -150,6 +150,7 @@ async fn perform(api: &Arc<Api>, operation: Operation, ask: &Ask) -> Answered {
         Operation::AgentStreams => agents::streams(api, ask).await,
         Operation::MoveAgents => agents::r#move(api, ask).await,
         Operation::SetStanding => agents::set_standing(api, ask).await,
+        Operation::RenewKeys => agents::renew_keys(api, ask).await,
         Operation::SetOwnVersion => agents::set_version(api, ask).await,
         Operation::RemoveAgent => agents::remove(api, ask).await,
         Operation::Groups => groups::list(api).await,

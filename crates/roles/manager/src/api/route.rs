@@ -29,6 +29,7 @@ pub(super) enum Operation {
     AgentStreams,
     MoveAgents,
     SetStanding,
+    RenewKeys,
     SetOwnVersion,
     RemoveAgent,
     Groups,
@@ -78,7 +79,7 @@ const OPERATE: Needs = Needs::Role(Role::Operator);
 const ADMINISTER: Needs = Needs::Role(Role::Administrator);
 
 /// Method, path, who may, what it is. A path's part in braces stands for any.
-pub(super) const ROUTES: [(&str, &str, Needs, Operation); 54] = [
+pub(super) const ROUTES: [(&str, &str, Needs, Operation); 55] = [
     ("GET", "/v1/openapi.json", Needs::Nobody, Operation::Describe),
     ("POST", "/v1/session", Needs::Nobody, Operation::LogIn),
     ("GET", "/v1/session", Needs::Anybody, Operation::Who),
@@ -88,6 +89,7 @@ pub(super) const ROUTES: [(&str, &str, Needs, Operation); 54] = [
     ("GET", "/v1/agents", VIEW, Operation::Agents),
     ("POST", "/v1/agents/move", OPERATE, Operation::MoveAgents),
     ("POST", "/v1/agents/standing", OPERATE, Operation::SetStanding),
+    ("POST", "/v1/agents/new-key", OPERATE, Operation::RenewKeys),
     ("GET", "/v1/agents/{agent}", VIEW, Operation::Agent),
     ("DELETE", "/v1/agents/{agent}", ADMINISTER, Operation::RemoveAgent),
     ("GET", "/v1/agents/{agent}/effective", VIEW, Operation::AgentEffective),

@@ -35,6 +35,18 @@ impl AgentProcess {
 
     /// A copy of its disk in another machine, which has another fingerprint; nothing runs there yet.
     pub fn copy_to(&self, directory: &Path) -> anyhow::Result<Self> {
+        let copy = self.duplicate_to(directory)?;
+        let path = directory.join("state.json");
+        let mut state: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        // Both are on one machine here, so what the other one has is said in its place.
+        let other = "A".repeat(43);
+        state["fingerprint"] = serde_json::json!({ "taken_from": "drawn", "kept": other });
+        fs::write(path, state.to_string())?;
+        Ok(copy)
+    }
+
+    /// A copy of its disk on this machine; nothing runs there yet.
+    pub fn duplicate_to(&self, directory: &Path) -> anyhow::Result<Self> {
         fs::create_dir(directory)?;
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
         for entry in fs::read_dir(&self.directory)? {
@@ -43,13 +55,12 @@ impl AgentProcess {
                 fs::copy(entry.path(), directory.join(entry.file_name()))?;
             }
         }
-        let path = directory.join("state.json");
-        let mut state: Value = serde_json::from_slice(&fs::read(&path)?)?;
-        // Both are on one machine here, so what the other one has is said in its place.
-        let other = "A".repeat(43);
-        state["fingerprint"] = serde_json::json!({ "taken_from": "drawn", "kept": other });
-        fs::write(path, state.to_string())?;
         Ok(Self { directory: directory.to_owned(), child: None })
+    }
+
+    /// Where it has its files.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Runs `mainstay agent` for this directory, and returns what it printed.

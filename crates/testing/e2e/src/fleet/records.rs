@@ -12,6 +12,16 @@ use tokio::runtime::Runtime;
 
 use super::Fleet;
 
+fn audit(subject: &str) -> Audit {
+    Audit {
+        actor: "test".to_owned(),
+        address: String::new(),
+        action: "test".to_owned(),
+        subject: subject.to_owned(),
+        detail: b"{}".to_vec(),
+    }
+}
+
 /// The database of a fleet.
 #[expect(missing_debug_implementations, reason = "a store has no form")]
 pub struct Records {
@@ -74,13 +84,7 @@ impl Records {
 
     /// Has every agent of the first group serve this text.
     pub fn offer(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        let audit = || Audit {
-            actor: "test".to_owned(),
-            address: String::new(),
-            action: "test".to_owned(),
-            subject: name.to_owned(),
-            detail: b"{}".to_vec(),
-        };
+        let audit = || audit(name);
         self.runtime.block_on(async {
             let group = self.store.groups().await?.into_iter().next().context("a group")?.id;
             let configuration = self.store.create_configuration(name, "", audit()).await?;
@@ -94,6 +98,12 @@ impl Records {
             let version = self.store.add_version(version, audit()).await?.id;
             Ok(self.store.set_group_version(group, Some(version), audit()).await?)
         })
+    }
+
+    /// Has every agent replace its key; how many were not to already.
+    pub fn retire_keys(&self) -> anyhow::Result<u64> {
+        let agents = self.agents()?.into_iter().map(|agent| agent.agent).collect();
+        Ok(self.runtime.block_on(self.store.retire_keys(agents, audit("agents")))?)
     }
 
     /// Has agents offered these certificates, whatever managers show; as PEM.

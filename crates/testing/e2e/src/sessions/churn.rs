@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::book::{Book, visit};
 use super::killer::Killer;
@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 const TRIES_EACH: u64 = 10;
 
 /// What was seen.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     /// How long answers to logouts took.
     pub(super) answers: Vec<Duration>,
@@ -25,8 +25,8 @@ pub(super) struct Seen {
     pub(super) denied: u64,
     pub(super) tries: u64,
     pub(super) served: u64,
-    /// Connections that ended without need.
-    pub(super) broken: u64,
+    /// Connections that ended without need: when, and how.
+    pub(super) broken: Vec<(Duration, Broken)>,
 }
 
 /// Logs out and tries until the killer has done its work, and at least so often.
@@ -38,8 +38,9 @@ pub(super) fn perform(
 ) -> anyhow::Result<Seen> {
     let done = AtomicBool::new(false);
     let mut announcer = Announcer::new(gateway);
+    let start = Instant::now();
     let mut visitor =
-        Visitor { address: gateway.address("web"), client: None, seen: Seen::default() };
+        Visitor { address: gateway.address("web"), client: None, start, seen: Seen::default() };
     thread::scope(|scope| {
         let killing = scope.spawn(|| {
             let outcome = killer.perform();
@@ -62,6 +63,7 @@ pub(super) fn perform(
 struct Visitor {
     address: SocketAddr,
     client: Option<Client>,
+    start: Instant,
     seen: Seen,
 }
 
@@ -71,7 +73,7 @@ impl Visitor {
         match self.ask(user) {
             Ok(200) => {}
             Ok(_) => self.seen.denied += 1,
-            Err(_) => self.seen.broken += 1,
+            Err(broken) => self.seen.broken.push((self.start.elapsed(), broken)),
         }
     }
 
@@ -84,7 +86,7 @@ impl Visitor {
             match self.ask(user) {
                 Ok(401) => {}
                 Ok(_) => self.seen.served += 1,
-                Err(_) => self.seen.broken += 1,
+                Err(broken) => self.seen.broken.push((self.start.elapsed(), broken)),
             }
         }
     }

@@ -51,6 +51,23 @@ const WEIGHTS: [(u64, Victim); 6] = [
     (8, Victim::Supervisor),
 ];
 
+/// One death.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kill {
+    pub(super) victim: Victim,
+    /// Since the first could be.
+    at: Duration,
+    /// Until the gateway was whole again.
+    pub(super) whole_after: Duration,
+}
+
+impl fmt::Display for Kill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { victim, at, whole_after } = self;
+        write!(f, "at {at:.3?} a kill {victim}, whole after {whole_after:.3?}")
+    }
+}
+
 /// Kills processes of one gateway.
 #[derive(Debug)]
 pub(super) struct Killer<'g> {
@@ -59,8 +76,7 @@ pub(super) struct Killer<'g> {
     number: u32,
     /// Between the gateway's being whole and the next death, at most.
     pause: Duration,
-    /// Who died, and how long it took until the gateway was whole.
-    pub(super) kills: Vec<(Victim, Duration)>,
+    pub(super) kills: Vec<Kill>,
 }
 
 impl<'g> Killer<'g> {
@@ -76,12 +92,13 @@ impl<'g> Killer<'g> {
     /// Kills as often as it was told to.
     pub(super) fn perform(&mut self) -> anyhow::Result<()> {
         let pause = wait::Stop::default();
+        let begin = Instant::now();
         for number in 1..=self.number {
             pause.pause(self.luck.duration(Duration::ZERO..self.pause));
             let victim = self.luck.weighted(&WEIGHTS);
-            let start = Instant::now();
+            let (start, at) = (Instant::now(), begin.elapsed());
             self.kill(victim).with_context(|| format!("kill {number}: {victim}"))?;
-            self.kills.push((victim, start.elapsed()));
+            self.kills.push(Kill { victim, at, whole_after: start.elapsed() });
         }
         Ok(())
     }

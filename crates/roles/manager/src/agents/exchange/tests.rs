@@ -6,8 +6,11 @@ use std::net::Ipv4Addr;
 use hyper::header::{HeaderName, HeaderValue};
 use mainstay_database::{Enrolled, Enrolment, Hash, NewEnrolmentToken, NewVersion};
 use mainstay_opamp::capability::agent as can;
-use mainstay_opamp::message::{EffectiveConfig, RemoteConfigStatus, ServerToAgent};
-use mainstay_opamp::{INSTANCE_UID_HEADER, PATH};
+use mainstay_opamp::message::{
+    ConnectionSettingsStatus, ConnectionSettingsStatuses, EffectiveConfig, RemoteConfigStatus,
+    ServerToAgent,
+};
+use mainstay_opamp::{INSTANCE_UID_HEADER, PATH, renewal};
 use mainstay_trust::digest::{CONTENT_DIGEST, content, sha256};
 use mainstay_trust::key::AgentKey;
 use mainstay_trust::signature::{Covered, SIGNATURE, SIGNATURE_INPUT, sign};
@@ -183,6 +186,41 @@ fn a_configuration_is_offered_until_it_is_served_and_its_text_until_it_is_known(
         assert_eq!(told.remote_config, None);
         let (told, _) = world.ask(&world.message(7), &token).await.unwrap();
         assert_eq!(told.remote_config, None);
+    });
+}
+
+#[test]
+fn who_is_to_replace_its_key_is_asked_until_it_has() {
+    run(async {
+        let world = World::new().await;
+        let token = world.join().await;
+        let key = *world.key.public().as_bytes();
+        let status = ConnectionSettingsStatus {
+            last_connection_settings_hash: world.fleet.offers.connection().hash.clone(),
+            status: ConnectionSettingsStatuses::Applied.into(),
+            ..ConnectionSettingsStatus::default()
+        };
+        // It has the settings that every agent has.
+        let says = |number| AgentToServer {
+            connection_settings_status: Some(status.clone()),
+            ..world.message(number)
+        };
+        let (told, token) = world.ask(&says(2), &token).await.unwrap();
+        assert_eq!(told.connection_settings, None);
+
+        let (agent, asked) = (answer::agent(world.uid), by_command_line("t", "t"));
+        world.fleet.store.retire_keys(vec![agent], asked).await.unwrap();
+        let (told, token) = world.ask(&says(3), &token).await.unwrap();
+        let offer = told.connection_settings.unwrap();
+        assert!(renewal::is_asked(&offer, &key));
+        assert_ne!(offer.hash, status.last_connection_settings_hash);
+        // It is asked again, and not if it could not.
+        let (told, token) = world.ask(&says(4), &token).await.unwrap();
+        assert_eq!(told.connection_settings, Some(offer));
+        let mut other = says(5);
+        other.capabilities &= !can::ACCEPTS_OTHER_CONNECTION_SETTINGS;
+        let (told, _) = world.ask(&other, &token).await.unwrap();
+        assert_eq!(told.connection_settings, None);
     });
 }
 

@@ -79,6 +79,15 @@ fn agents_are_listed_found_moved_approved_and_removed() {
         assert_eq!(ask("POST", "/v1/agents/standing", Some(body)).await.status, 200);
         let blocked = ask("GET", "/v1/agents?standing=blocked", None).await;
         assert_eq!(items(&blocked)[0]["agent"], json!(uid(3)));
+        let body = json!({ "agents": [uid(1)] });
+        for changed in [1, 0] {
+            let renewed = ask("POST", "/v1/agents/new-key", Some(body.clone())).await;
+            assert_eq!(renewed.json(), json!({ "changed": changed }));
+        }
+        for (agent, retired) in [(1, true), (2, false)] {
+            let one = ask("GET", &format!("/v1/agents/{}", uid(agent)), None).await.json();
+            assert_eq!(one["key_retired"], json!(retired));
+        }
         let fleet = ask("GET", "/v1/fleet", None).await.json();
         assert_eq!((&fleet["agents"], &fleet["standing"]["blocked"]), (&json!(3), &json!(1)));
         let path = format!("/v1/agents/{}", uid(3));
