@@ -196,10 +196,12 @@ struct Berth {
     connection: Option<Box<Connection>>,
 }
 
-/// Whether the loop goes on.
+/// How the loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
     On,
+    /// There are commands.
+    Obey,
     Retire,
 }
 
@@ -264,12 +266,15 @@ impl Lane {
                 self.poller.wait(Some(limit)).map_err(|source| LaneError::Wait { source })?;
             self.now = now();
             self.ledger.beat();
+            let mut is_told = false;
             for index in 0..count {
                 let Some(ready) = self.poller.event(index) else { break };
-                if self.dispatch(ready) == Course::Retire {
-                    self.retire();
-                    return Ok(());
-                }
+                is_told |= self.dispatch(ready) == Course::Obey;
+            }
+            // Connections that wait come before what is wanted of the lane: that may be many more.
+            if is_told && self.obey() == Course::Retire {
+                self.retire();
+                return Ok(());
             }
             self.run_runnable();
             self.keep_time();
@@ -288,7 +293,7 @@ impl Lane {
             // Its queue is looked at again in the next turn.
             Some(Token::Listener { id }) => drop(self.accept_from(id)),
             Some(Token::Handoffs) => self.receive_handoffs(),
-            Some(Token::Commands) => return self.obey(),
+            Some(Token::Commands) => return Course::Obey,
             None => {}
         }
         Course::On

@@ -473,6 +473,24 @@ fn a_short_torture_costs_nothing_when_workers_accept() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_worker_that_had_no_connections_leaves_none_and_nobody_says_that_it_did() -> anyhow::Result<()>
+{
+    let origin = Origin::start()?;
+    let gateway = Gateway::start(&Setup::pair(&origin, Accept::Active))?;
+    for _ in 0..5 {
+        gateway.kill(Process::Worker(gateway.active()?), Signal::KILL)?;
+    }
+    assert!(!gateway.log().contains("connections adopted"), "{}", gateway.log_tail());
+    // The same of one that had a connection, so that it is seen that it is said.
+    let mut client = Client::connect(gateway.address("web"))?;
+    assert_eq!(client.get("/small")?.head.status, 200);
+    gateway.kill(Process::Worker(gateway.active()?), Signal::KILL)?;
+    assert_eq!(client.get("/small")?.head.status, 200);
+    let is_said = || gateway.log().contains("connections adopted").then_some(());
+    Ok(wait::until("word of the adoption", DEADLINE, is_said)?)
+}
+
+#[test]
 fn a_short_torture_costs_nothing_when_the_master_accepts() -> anyhow::Result<()> {
     // What a dead master had handed to one thread must not begin anew in the other.
     torture::run(&Options { worker_threads: 2, ..short(Ways::Master) })?;
