@@ -107,6 +107,14 @@ pub struct Adopted {
     pub micros: u64,
 }
 
+impl Adopted {
+    /// Whether the estate turned out to have nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.connections == 0 && self.fresh == 0 && self.closed == 0
+    }
+}
+
 impl Message for ToWorker {
     fn descriptors(&self) -> usize {
         match self {

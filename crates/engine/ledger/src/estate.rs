@@ -85,6 +85,17 @@ impl<'a> Estate<'a> {
             }
             give_up = now() + patience;
         }
+        self.send_away(listener)
+    }
+
+    /// Nothing is left: whoever came to the door meanwhile is told so.
+    fn send_away(&mut self, listener: &ChannelListener) -> io::Result<()> {
+        remove_if_there(&self.path)?;
+        while let Some(channel) = listener.accept()? {
+            if let Err(error) = self.serve(channel) {
+                debug!(error = %Chain(&error), "an heir went away by itself");
+            }
+        }
         Ok(())
     }
 

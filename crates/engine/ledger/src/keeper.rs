@@ -14,7 +14,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mainstay_model::Chain;
@@ -78,20 +78,23 @@ fn wait_and_offer(parent: &Pidfd, setup: &KeeperSetup) -> io::Result<()> {
 /// Offers what is left in this process's descriptor table. Its owner is past doing anything:
 /// a dead process, or this one when its lanes have ended.
 pub(crate) fn offer(setup: &KeeperSetup) -> io::Result<()> {
-    let in_use = [setup.ledger.as_fd(), setup.doom.as_fd(), setup.orphaned.as_fd()];
+    // An heir may come to the door while the estate is sorted.
+    let path = setup.directory.join(format!("{}.{}", setup.name, setup.pid));
+    let listener = ChannelListener::bind(&path)?;
+    let result = sort_and_settle(setup, &listener, &path);
+    remove_if_there(&path)?;
+    result
+}
+
+fn sort_and_settle(setup: &KeeperSetup, listener: &ChannelListener, path: &Path) -> io::Result<()> {
+    let in_use =
+        [setup.ledger.as_fd(), setup.doom.as_fd(), setup.orphaned.as_fd(), listener.as_fd()];
     let mut inheritance = Inheritance::open(&in_use)?;
     let observer = Observer::open(&setup.ledger).map_err(io::Error::other)?;
     write_log(&observer, &mut inheritance);
-    let mut search = Search::new(&setup.ledger, &observer, inheritance);
-    if search.is_over() {
-        return Ok(());
-    }
+    let search = Search::new(&setup.ledger, &observer, inheritance);
     debug!(pid = setup.pid, connections = search.found(), "keeper offers connections");
-    let path = setup.directory.join(format!("{}.{}", setup.name, setup.pid));
-    let listener = ChannelListener::bind(&path)?;
-    let result = Estate::new(setup, search, path.clone()).settle(&listener, setup.patience);
-    remove_if_there(&path)?;
-    result
+    Estate::new(setup, search, path.to_owned()).settle(listener, setup.patience)
 }
 
 /// Waits until the process is past doing anything.

@@ -20,7 +20,7 @@ use mainstay_os::{Interest, Poller, cookie, remove_if_there};
 use mainstay_proxy::Command;
 use mainstay_wire::pair::Adopted;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::control::token;
 use crate::lanes::Lanes;
@@ -236,8 +236,6 @@ impl Adoptions {
         let mut adopted = taking.adopted;
         adopted.from_pid = taking.claim.pid();
         adopted.micros = u64::try_from(now.since(taking.begun).as_micros()).unwrap_or(u64::MAX);
-        let Adopted { from_pid, connections, fresh, closed, suspects, micros } = adopted;
-        info!(from_pid, connections, fresh, closed, suspects, micros, "connections adopted");
         Some(adopted)
     }
 }

@@ -382,7 +382,11 @@ impl Control {
     /// Tells of an estate that was taken over, and looks for the next.
     fn have_adopted(&mut self, adopted: Option<Adopted>) -> anyhow::Result<()> {
         let Some(adopted) = adopted else { return Ok(()) };
-        self.tell_master(&ToMaster::Adopted(adopted));
+        if !adopted.is_empty() {
+            let Adopted { from_pid, connections, fresh, closed, suspects, micros } = adopted;
+            info!(from_pid, connections, fresh, closed, suspects, micros, "connections adopted");
+            self.tell_master(&ToMaster::Adopted(adopted));
+        }
         self.claim_estates()
     }
 
