@@ -29,7 +29,7 @@ use mainstay_session::{News, key_of};
 use mainstay_wire::session::Use;
 
 use crate::answer::{Plea, Told};
-use crate::connection::{Connection, Gone};
+use crate::connection::{Connection, Gone, Progress};
 use crate::lane::Lane;
 use crate::sessions::Sessions;
 use crate::settings::{Serves, Settings};
@@ -227,6 +227,10 @@ impl Lane {
                 Ok(())
             }
             Phase::Exchanging | Phase::Tunnel => {
+                // The worker that sent the last of it may have died before it could note that.
+                if self.turn_over(connection)? == Progress::Made {
+                    return Ok(());
+                }
                 self.ledger.count(Counter::SessionEnded, 1);
                 Err(Gone::SessionEnded)
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use mainstay_e2e::administration::Operator;
 use mainstay_e2e::announcer::{Announcer, id, login, logout};
 use mainstay_e2e::client::{Client, Response, request};
@@ -12,6 +13,7 @@ use mainstay_e2e::{sessions, wait};
 use mainstay_model::Process;
 use mainstay_wire::session::Request;
 use rustix::process::Signal;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// An origin, a gateway in front of it that knows sessions, and whoever logs users in.
 struct Scene {
@@ -295,6 +297,35 @@ fn an_apply_changes_who_is_let_through_on_connections_that_are_open() -> anyhow:
     assert_eq!(client.get("/small")?.head.status, 200);
     assert_eq!(client.get("/status?code=200")?.head.status, 401);
     assert_eq!(client.get_with("/status?code=200", &alice.fields())?.head.status, 200);
+    Ok(())
+}
+
+/// Everything of this test on one processor, so that a client that hears its last byte is there
+/// before the worker that sent it goes on.
+fn share_a_processor() -> anyhow::Result<()> {
+    let mut one = CpuSet::new();
+    one.set(0);
+    Ok(sched_setaffinity(None, &one)?)
+}
+
+#[test]
+fn a_response_that_was_heard_to_its_end_is_over_though_its_worker_could_not_note_that()
+-> anyhow::Result<()> {
+    share_a_processor()?;
+    let mut scene = Scene::start()?;
+    let mut client = scene.connect()?;
+    for round in 0..40 {
+        let user = scene.login("alice")?;
+        let victim = scene.gateway.process(Process::Worker(scene.gateway.active()?))?;
+        let served = client.get_with("/small", &user.fields())?;
+        victim.signal(Signal::KILL)?;
+        assert_eq!(served.head.status, 200, "in round {round}");
+        client.send(&request("GET", "/small", &[]))?;
+        scene.logout(&user)?;
+        let denied = client.response("GET").with_context(|| format!("in round {round}"))?;
+        assert_eq!(denied.head.status, 401, "in round {round}");
+        scene.gateway.wait_ready_without(&[victim.pid()])?;
+    }
     Ok(())
 }
 
