@@ -314,7 +314,9 @@ fn own(directory: &Path) {
 fn template() -> PathBuf {
     // The folder of the build for such things, from one of its programs.
     let program_here = std::env::current_exe().unwrap();
-    let is_build = |folder: &&Path| folder.join("CACHEDIR.TAG").is_file();
+    let is_build = |folder: &&Path| {
+        ["debug", "release"].iter().any(|profile| program_here.starts_with(folder.join(profile)))
+    };
     let kept = program_here.ancestors().find(is_build).expect("cargo built it").join("tmp");
     fs::create_dir_all(&kept).unwrap();
     let version = program("initdb");
