@@ -431,11 +431,16 @@ impl Running {
                     self.exchanges.make_next_key()?;
                 }
                 self.waiting.push(caller);
-                self.registration = Registration::Wanted;
-                self.exchanges.begin_anew();
+                self.register_anew();
                 self.step(Event::Forced)
             }
         }
+    }
+
+    /// Nothing else is said before it is registered anew.
+    fn register_anew(&mut self) {
+        self.registration = Registration::Wanted;
+        self.exchanges.begin_anew();
     }
 
     fn figures(&self) -> Figures {

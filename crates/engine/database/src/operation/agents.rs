@@ -1,6 +1,6 @@
 //! Agents, as people ask for them.
 
-use super::enrolment::columns;
+use super::enrolment::{BEARER, KEY, columns};
 use super::rollouts::applied;
 use super::{JOINT, all, audit, configurations, groups, literal, page};
 use crate::access::Audit;
@@ -270,13 +270,12 @@ pub(crate) fn set_credential(
 /// Has agents replace the keys that they have now; how many have one that they were not to replace
 /// already.
 pub(crate) fn retire_keys(s: &mut dyn Session, agents: &[AgentUid], asked: &Audit) -> Stored<u64> {
-    let (kind, _) = columns(&Credential::Key([0; 32]));
     let mut changed = 0;
     for &agent in agents {
         changed += s.run(
             "UPDATE agent SET retired_key = credential WHERE uid = $1 AND credential_kind = $2
              AND (retired_key IS NULL OR retired_key <> credential)",
-            values![agent, kind],
+            values![agent, KEY],
         )?;
     }
     audit::write(s, asked)?;
@@ -313,8 +312,8 @@ fn read_credential(row: &mut Row) -> Stored<Credential> {
     let kind = row.int()?;
     let bytes: Hash = row.id()?;
     match kind {
-        0 => Ok(Credential::Key(bytes.0)),
-        1 => Ok(Credential::Bearer(bytes)),
+        KEY => Ok(Credential::Key(bytes.0)),
+        BEARER => Ok(Credential::Bearer(bytes)),
         _ => Err(corrupt),
     }
 }

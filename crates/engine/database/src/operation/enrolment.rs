@@ -50,11 +50,17 @@ pub(crate) fn revoke(s: &mut dyn Session, token: EnrolmentId, asked: &Audit) -> 
     audit::write(s, asked)
 }
 
+/// In `credential_kind`, of one that signs.
+pub(crate) const KEY: i64 = 0;
+
+/// In `credential_kind`, of one that brings a secret.
+pub(crate) const BEARER: i64 = 1;
+
 /// The two columns that a credential is.
 pub(crate) fn columns(credential: &Credential) -> (i64, Vec<u8>) {
     match credential {
-        Credential::Key(key) => (0, key.to_vec()),
-        Credential::Bearer(hash) => (1, hash.0.to_vec()),
+        Credential::Key(key) => (KEY, key.to_vec()),
+        Credential::Bearer(hash) => (BEARER, hash.0.to_vec()),
     }
 }
 

@@ -91,12 +91,11 @@ impl Running {
         }
     }
 
-    /// Managers want it to have another key. It is registered with it before anything else is said.
+    /// Managers want it to have another key.
     fn renew(&mut self) -> anyhow::Result<()> {
         info!("managers want this agent to have another key");
         self.exchanges.make_next_key()?;
-        self.registration = Registration::Wanted;
-        self.exchanges.begin_anew();
+        self.register_anew();
         Ok(())
     }
 
@@ -124,8 +123,7 @@ impl Running {
             // The state was left behind: this disk was put back, or the database was. The manager
             // did answer, so it is no reason to go to another one.
             warn!("this state was left behind, registering anew");
-            self.registration = Registration::Wanted;
-            self.exchanges.begin_anew();
+            self.register_anew();
             return self.step(Event::Done { next: luck()?.part_of(PAUSE) });
         }
         self.step(Event::Failed(error.failure()))
