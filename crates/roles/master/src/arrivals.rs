@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mainstay_ledger::Observer;
 use mainstay_message::{receive, send};
-use mainstay_model::{Chain, Slot, Timestamp};
+use mainstay_model::{Chain, Process, Slot, Timestamp};
 use mainstay_os::{Channel, ChannelListener, Event as OsEvent, Pidfd, SharedFile, now};
 use mainstay_pair::{Event, Lease, Limits};
+use mainstay_wire::control::Running;
 use mainstay_wire::event;
 use mainstay_wire::frame::WIRE_VERSION;
 use mainstay_wire::pair::{Adopted, Serving, ToMaster, ToWorker};
@@ -18,7 +19,7 @@ use crate::api;
 use crate::pulse::Pulse;
 use crate::token::Token;
 use crate::turn::{Doors, Master};
-use crate::workers::{Announced, Room, Spoken, Workers};
+use crate::workers::{Announced, Room, Spoken, Workers, open_running};
 
 /// How long a worker that said Hello may take to announce itself.
 const READY_LIMIT: Duration = Duration::from_secs(10);
@@ -36,6 +37,17 @@ struct Hello {
     ledger: Observer,
     orphaned: OsEvent,
     lanes: Vec<Channel>,
+}
+
+/// What is in the slot that a process is to have.
+enum Place {
+    Free,
+    /// The process itself.
+    Own,
+    /// Another, which lives.
+    Taken {
+        present: u32,
+    },
 }
 
 impl Master {
@@ -102,17 +114,39 @@ impl Master {
         }
     }
 
+    /// Expects the first word of a worker that the supervisor says it has started.
+    pub(crate) fn expect(&mut self, processes: &[Running]) -> anyhow::Result<()> {
+        for &Running { process, pid, .. } in processes {
+            let Process::Worker(slot) = process else { continue };
+            // Whose place is taken has come already, or is not what is to be there.
+            let Place::Free = self.vacate(slot, pid)? else { continue };
+            if let Some(pidfd) = open_running(&self.settings.host.run, process, pid) {
+                self.workers.add(&self.poller, slot, pid, pidfd)?;
+                self.step(Event::Started(slot))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Buries a dead worker whose slot `pid` is to have.
+    fn vacate(&mut self, slot: Slot, pid: u32) -> anyhow::Result<Place> {
+        let Some(present) = self.workers.get(slot) else { return Ok(Place::Free) };
+        if present.pid == pid {
+            return Ok(Place::Own);
+        }
+        if !present.is_dead()? {
+            return Ok(Place::Taken { present: present.pid });
+        }
+        self.bury(slot)?;
+        Ok(Place::Free)
+    }
+
     /// Gives a worker its place.
     fn arrive(&mut self, hello: Hello) -> anyhow::Result<()> {
         let (slot, pid) = (hello.slot, hello.pid);
-        if let Some(present) = self.workers.get(slot)
-            && present.pid != pid
-        {
-            if !present.is_dead()? {
-                warn!(%slot, pid, present = present.pid, "slot is taken, worker is not welcome");
-                return Ok(());
-            }
-            self.bury(slot)?;
+        if let Place::Taken { present } = self.vacate(slot, pid)? {
+            warn!(%slot, pid, present, "slot is taken, worker is not welcome");
+            return Ok(());
         }
         if self.workers.get(slot).is_none() {
             // Gone already: another comes.

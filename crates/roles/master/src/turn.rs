@@ -276,7 +276,10 @@ impl Master {
                 ToProcess::NotListening { generation, reason } => {
                     self.have_not_opened(generation, reason)?;
                 }
-                ToProcess::Processes { processes } => self.processes = processes,
+                ToProcess::Processes { processes } => {
+                    self.expect(&processes)?;
+                    self.processes = processes;
+                }
                 ToProcess::Noted { number } => self.link.noted(number),
                 ToProcess::Tally { tally } => self.events = tally,
                 ToProcess::Stop { limit_ms } => self.stop(Duration::from_millis(limit_ms))?,

@@ -104,10 +104,9 @@ impl Workers {
         let mut workers = Self::default();
         let mut living = [Living::No; 2];
         for (slot, living) in Slot::ALL.into_iter().zip(&mut living) {
-            let Some(pid) = running(run, Process::Worker(slot)) else { continue };
-            let Ok(pidfd) = Pidfd::open(pid) else { continue };
-            // Again, now that the number cannot go to another process unseen.
-            if running(run, Process::Worker(slot)) == Some(pid) {
+            let process = Process::Worker(slot);
+            let Some(pid) = running(run, process) else { continue };
+            if let Some(pidfd) = open_running(run, process, pid) {
                 workers.add(poller, slot, pid, pidfd)?;
                 *living = Living::Yes;
             }
@@ -294,6 +293,13 @@ impl Worker {
     pub(crate) fn lanes(&self) -> usize {
         self.spoken.as_ref().map_or(1, |spoken| spoken.lanes.len().max(1))
     }
+}
+
+/// A process that is said to run as `pid`, if it does.
+pub(crate) fn open_running(run: &Path, process: Process, pid: u32) -> Option<Pidfd> {
+    let pidfd = Pidfd::open(pid).ok()?;
+    // Asked when its number cannot go to another process unseen any more.
+    (running(run, process) == Some(pid)).then_some(pidfd)
 }
 
 /// The kernel has too many descriptors on their way, or no memory for one more message.

@@ -172,6 +172,28 @@ fn a_process_that_stands_still_is_replaced() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Its supervisor has welcomed it and its master has not heard of it: somebody waits for it.
+#[test]
+fn a_worker_that_stands_still_before_its_first_word_is_replaced() -> anyhow::Result<()> {
+    let scene = Scene::start()?;
+    let standby = scene.worker(Role::Standby)?;
+    let door = scene.gateway.path().join("run/master.sock");
+    let aside = door.with_extension("aside");
+    fs::rename(&door, &aside).context("the door is moved out of reach")?;
+    let log = scene.gateway.log_bytes();
+    let dead = scene.gateway.kill(standby, Signal::KILL)?;
+    wait::until("another standby that is welcome", DEADLINE, || {
+        scene.gateway.log_from(log).contains("process is up").then_some(())
+    })?;
+    let victim = scene.gateway.kill(standby, Signal::STOP)?;
+    fs::rename(&aside, &door).context("the door is moved back")?;
+    assert_ne!(victim.pid(), dead.pid());
+    assert!(victim.ends_within(DEADLINE), "{standby} was stopped and nobody noticed");
+    scene.gateway.wait_ready_without(&[dead.pid(), victim.pid()])?;
+    scene.finish()?;
+    Ok(())
+}
+
 #[test]
 fn a_crash_that_dumps_core_costs_nothing() -> anyhow::Result<()> {
     let scene = Scene::start()?;
