@@ -213,6 +213,12 @@ impl Lane {
     }
 }
 
+/// Whether our side of the connection ends as soon as what was made for the client is out.
+pub(crate) fn ends_with_this(connection: &Connection) -> bool {
+    let exchange = &connection.record.exchange;
+    exchange.phase != Phase::Tunnel && matches!(exchange.next(), Next::Close | Next::Linger)
+}
+
 /// Whether the client takes the end of the connection for the end of the response.
 fn ends_with_connection(connection: &Connection) -> bool {
     matches!(connection.record.exchange.download, Download::UntilClose | Download::Decoded)

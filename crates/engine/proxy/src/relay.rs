@@ -11,9 +11,10 @@ use mainstay_adopt::{Flow, Place, Span, Window};
 use mainstay_http::Download;
 use mainstay_ledger::{Areas, Direction};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
 use crate::connection::{Connection, Noted, Progress};
+use crate::exchange::ends_with_this;
 use crate::lane::Lane;
 use crate::splice::FIRST_READ_BYTES;
 
@@ -173,7 +174,11 @@ impl Lane {
         let passed = ready(&self.ledger.areas, window, direction);
         let socket = sink(connection, &self.upstreams, direction).ok_or(WriteFailed)?;
         // `send`, not `write`: what a socket needs, without what a file needs beside it.
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        if direction == Direction::Response && ends_with_this(connection) {
+            // The end follows at once, and goes out in the same segment.
+            flags |= SendFlags::MORE;
+        }
         Ok(if made.is_empty() {
             send(socket, passed, flags)
         } else if passed.is_empty() {
@@ -184,7 +189,8 @@ impl Lane {
             self.joined.extend_from_slice(passed);
             send(socket, &self.joined, flags)
         } else {
-            rustix::io::writev(socket, &[IoSlice::new(made), IoSlice::new(passed)])
+            let pieces = [IoSlice::new(made), IoSlice::new(passed)];
+            sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags)
         })
     }
 
