@@ -619,3 +619,17 @@ fn a_further_manager_believes_the_same_database_server() {
     let refused = fleet.attempt(&["list"]).unwrap();
     assert!(refused.err.contains("cannot read the certificates in"), "{}", refused.err);
 }
+
+#[test]
+fn a_database_in_plain_text_is_told_of_unless_that_is_meant() {
+    let server = Server::on_loopback(None);
+    for (mode, times) in [("", 1), ("&sslmode=disable", 0)] {
+        let database = format!("plain{times}");
+        server.sql(&format!("CREATE DATABASE {database}"));
+        let location =
+            format!("postgres://postgres@db.test/{database}?hostaddr={}{mode}", server.loopback());
+        let fleet = Fleet::init(&["--database", &location]).unwrap();
+        let manager = fleet.serve().unwrap();
+        assert_eq!(manager.log().matches("in plain text").count(), times, "{}", manager.log());
+    }
+}

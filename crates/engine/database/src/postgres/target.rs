@@ -9,7 +9,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -53,6 +53,8 @@ struct Hosts {
     tls: Tls,
     limit: Duration,
     settings: String,
+    /// Whether it was said that a host is spoken to in plain text.
+    warned: AtomicBool,
 }
 
 /// A connection.
@@ -72,7 +74,8 @@ impl Target {
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         let each = (0..hosts).map(|place| one_host(config, place)).collect();
         let (first, settings) = (AtomicUsize::new(0), settings(limits));
-        Ok(Self(Arc::new(Hosts { each, first, tls, limit, settings })))
+        let warned = AtomicBool::new(false);
+        Ok(Self(Arc::new(Hosts { each, first, tls, limit, settings, warned })))
     }
 
     /// Connects to the first host that takes writes, the last one that did before all others.
@@ -120,9 +123,13 @@ impl Target {
 
 impl Hosts {
     async fn connect(&self, config: &Config, host: usize) -> Stored<Link> {
-        let connected = config.connect(self.tls.clone()).await;
+        let tls = self.tls.another();
+        let connected = config.connect(tls.clone()).await;
         let (client, connection) =
             connected.map_err(|source| StoreError::Unavailable { source: Box::new(source) })?;
+        if config.get_ssl_mode() == SslMode::Prefer && !tls.is_used() {
+            self.warn_of_plain_text(host);
+        }
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::warn!(%error, "a connection to the database was lost");
@@ -131,6 +138,16 @@ impl Hosts {
         let link = Link { client, host, task: task.abort_handle() };
         link.batch_execute(&self.settings).await.map_err(failed("connecting"))?;
         Ok(link)
+    }
+
+    /// Once is enough: another connection is no news.
+    fn warn_of_plain_text(&self, host: usize) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                host,
+                "the database offers no encryption and is spoken to in plain text"
+            );
+        }
     }
 }
 

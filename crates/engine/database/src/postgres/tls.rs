@@ -15,6 +15,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use ::aws_lc_rs::digest;
@@ -63,7 +64,11 @@ pub(crate) enum TlsError {
 
 /// Makes connections encrypted.
 #[derive(Clone, Debug)]
-pub(crate) struct Tls(Arc<ClientConfig>);
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+    /// Of the connection that this copy is for.
+    used: Arc<AtomicBool>,
+}
 
 impl Tls {
     /// Reads the certificates, if there must be any.
@@ -82,7 +87,17 @@ impl Tls {
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), used: Arc::default() })
+    }
+
+    /// For another connection.
+    pub(crate) fn another(&self) -> Self {
+        Self { config: Arc::clone(&self.config), used: Arc::default() }
+    }
+
+    /// Whether the server of this connection has wanted a handshake.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 }
 
@@ -200,13 +215,15 @@ impl MakeTlsConnect<Socket> for Tls {
     type Error = io::Error;
 
     fn make_tls_connect(&mut self, host: &str) -> io::Result<Handshake> {
-        Ok(Handshake { config: Arc::clone(&self.0), host: host.to_owned() })
+        let (config, used) = (Arc::clone(&self.config), Arc::clone(&self.used));
+        Ok(Handshake { config, used, host: host.to_owned() })
     }
 }
 
 /// The next handshake.
 pub(crate) struct Handshake {
     config: Arc<ClientConfig>,
+    used: Arc<AtomicBool>,
     host: String,
 }
 
@@ -217,6 +234,7 @@ impl TlsConnect<Socket> for Handshake {
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
+            self.used.store(true, Ordering::Relaxed);
             let name = ServerName::try_from(self.host)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
             TlsConnector::from(self.config).connect(name, socket).await.map(Encrypted)
