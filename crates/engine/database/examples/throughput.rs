@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 use mainstay_database::{
     AgentEvent, AgentUid, Audit, ChainRow, ChainedEvent, Credential, Enrolled, Enrolment,
     EventBatch, Exchange, Exchanged, Hash, Limits, Location, ManagerId, NewEnrolmentToken,
-    Severity, Standing, Store, StreamId, open,
+    Presence, Severity, Standing, Store, StreamId, open,
 };
 use mainstay_postgres::Server;
 
@@ -134,6 +134,7 @@ async fn call(store: Arc<dyn Store>, caller: u16, until: Instant) -> Vec<Duratio
             agent,
             expected: (loaded.chain.sequence, loaded.chain.current),
             next: ChainRow { sequence, current: hash(sequence), previous: loaded.chain.current },
+            presence: Presence::Online,
             reply: vec![b'r'; 200],
             manager: ManagerId([1; 16]),
             address: "192.0.2.1:40000".into(),

@@ -21,7 +21,7 @@ pub enum Presence {
     /// It has enrolled, and not been heard since.
     Never,
     Online,
-    /// Its absence has been recorded as an event.
+    /// Its absence has been recorded as an event, or it has taken its leave.
     Offline,
 }
 

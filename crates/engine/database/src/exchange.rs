@@ -32,7 +32,7 @@ pub struct Loaded {
     pub chain: ChainRow,
     /// As far as the stream that was asked about has been stored; at its beginning if it is new.
     pub cursor: EventCursor,
-    /// Offline if that was recorded and the agent was not heard since.
+    /// Offline if that was recorded, or the agent took its leave, and it was not heard since.
     pub presence: Presence,
     pub seen_at: Option<WallTime>,
     /// What it should serve: its own in a rollout, else its group's.
@@ -72,6 +72,8 @@ pub struct Exchange {
     /// The sequence number and current token of the row that the decision rests on.
     pub expected: (u64, Hash),
     pub next: ChainRow,
+    /// Of the agent from here on: offline, if it has said that it ends.
+    pub presence: Presence,
     /// What is sent again if the reply gets lost.
     pub reply: Vec<u8>,
     /// Who serves it.

@@ -12,9 +12,9 @@ use mainstay_model::InstanceUid;
 use mainstay_opamp::enrol::Invite;
 use mainstay_opamp::events::{Ack, Batch, Event, STREAM_BYTES};
 use mainstay_opamp::message::{
-    AgentDescription, AgentRemoteConfig, AgentToServer, ComponentHealth, ConnectionSettingsOffers,
-    ConnectionSettingsStatus, ConnectionSettingsStatuses, CustomCapabilities, RemoteConfigStatus,
-    ServerToAgent,
+    AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer, ComponentHealth,
+    ConnectionSettingsOffers, ConnectionSettingsStatus, ConnectionSettingsStatuses,
+    CustomCapabilities, RemoteConfigStatus, ServerToAgent,
 };
 use mainstay_opamp::{capability, renewal, wire};
 use mainstay_trust::digest::sha256;
@@ -79,6 +79,31 @@ struct Said {
     config: Option<RemoteConfigStatus>,
 }
 
+/// What a request is to say.
+enum Words<'a> {
+    /// Only what finds out where the chain stands.
+    Few,
+    /// What is new.
+    News(&'a View<'a>),
+    /// What is new, and that nothing follows.
+    Last(&'a View<'a>),
+}
+
+/// A request of an agent that ends.
+pub(crate) struct Parting {
+    pub(crate) asked: Asked,
+    pub(crate) then: Then,
+}
+
+/// What follows a request of an agent that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Another: this one was said before, or has to be.
+    Another,
+    /// Nothing.
+    End,
+}
+
 /// A request that may have been sent.
 struct Pending {
     asked: Asked,
@@ -141,15 +166,33 @@ impl Exchanges {
             return pending.asked.clone();
         }
         let pending = match self.start {
-            Start::Uncertain => self.compose(None),
-            Start::Over => self.compose(Some(view)),
+            Start::Uncertain => self.compose(&Words::Few),
+            Start::Over => self.compose(&Words::News(view)),
         };
+        self.say(pending)
+    }
+
+    /// The next request of an agent that ends: what was not answered comes first.
+    pub(crate) fn leave(&mut self, view: &View<'_>) -> Parting {
+        if self.pending.is_some() || self.start == Start::Uncertain {
+            return Parting { asked: self.next(view), then: Then::Another };
+        }
+        let pending = self.compose(&Words::Last(view));
+        Parting { asked: self.say(pending), then: Then::End }
+    }
+
+    fn say(&mut self, pending: Pending) -> Asked {
         let asked = pending.asked.clone();
         self.pending = Some(pending);
         asked
     }
 
-    fn compose(&self, view: Option<&View<'_>>) -> Pending {
+    fn compose(&self, words: &Words<'_>) -> Pending {
+        let (view, agent_disconnect) = match *words {
+            Words::Few => (None, None),
+            Words::News(view) => (Some(view), None),
+            Words::Last(view) => (Some(view), Some(AgentDisconnect {})),
+        };
         let (first_seq, events) = self.queue.first();
         let dropped = if view.is_some() { self.queue.dropped() } else { 0 };
         let batch = Batch {
@@ -166,6 +209,7 @@ impl Exchanges {
             custom_capabilities: Some(CustomCapabilities::ours()),
             custom_message: Some(batch.to_message()),
             connection_settings_status: Some(self.connection_status()),
+            agent_disconnect,
             ..AgentToServer::default()
         };
         let said = match view {

@@ -1,6 +1,7 @@
 //! The process that runs: one thing that happens, one step, and what follows from it.
 
 mod answer;
+mod leave;
 mod settings;
 mod watch;
 
@@ -14,6 +15,7 @@ use mainstay_fleet::backoff::Luck;
 use mainstay_fleet::endpoint::{Effect, Endpoints, Event, Policy, Purpose, Switch};
 use mainstay_model::{Chain, Timestamp};
 use mainstay_opamp::events::{Event as FleetEvent, Severity};
+use mainstay_opamp::message::AgentDescription;
 use mainstay_os::{Signals, now, unix_millis, unix_seconds};
 use mainstay_trust::certificate;
 use mainstay_trust::pin::Seen;
@@ -162,8 +164,11 @@ async fn work(directory: &Directory, settings: Agent, signals: Signals) -> anyho
             Some(happening) => running.take(happening)?,
         }
     }
+    // Nobody is answered any more.
+    mainstay_os::remove_if_there(&directory.socket()).context("cannot remove agent.sock")?;
+    running.leave().await;
     info!("stopped");
-    mainstay_os::remove_if_there(&directory.socket()).context("cannot remove agent.sock")
+    Ok(())
 }
 
 /// Waits for SIGTERM or SIGINT, in a thread of its own: a descriptor that the runtime did not
@@ -325,7 +330,7 @@ impl Running {
         let (happened, limit) = (self.happened.clone(), until.since(now()));
         let keys = self.exchanges.keys();
         let state = self.exchanges.state.clone();
-        let is_registration = state.joining.is_some() || self.registration == Registration::Wanted;
+        let is_registration = !self.is_registered();
         let asked = match purpose {
             Purpose::Test => None,
             Purpose::Exchange if is_registration => None,
@@ -348,13 +353,13 @@ impl Running {
     }
 
     fn next(&mut self) -> crate::contact::Asked {
-        let pin = self.seen.as_ref().map(|seen| hex(&seen.sha256));
-        let contact = self.contact_note();
-        let view = View {
-            look: self.look.as_ref().map(|look| look.as_ref().map_err(String::as_str)),
-            description: report::description(pin.as_deref(), Some(&contact)),
-        };
+        let view = View { look: shown(self.look.as_ref()), description: self.description() };
         self.exchanges.next(&view)
+    }
+
+    fn description(&self) -> AgentDescription {
+        let pin = self.seen.as_ref().map(|seen| hex(&seen.sha256));
+        report::description(pin.as_deref(), Some(&self.contact_note()))
     }
 
     /// Where its managers are and what it knows them by, as its managers are told.
@@ -437,6 +442,11 @@ impl Running {
         }
     }
 
+    /// Whether it may say anything but that it wants to be registered.
+    fn is_registered(&self) -> bool {
+        self.exchanges.state.joining.is_none() && self.registration == Registration::Settled
+    }
+
     /// Nothing else is said before it is registered anew.
     fn register_anew(&mut self) {
         self.registration = Registration::Wanted;
@@ -470,6 +480,11 @@ impl Running {
             ..Status::of(&self.settings, &self.exchanges.state)
         }
     }
+}
+
+/// How the gateway was found, as managers are told.
+fn shown(look: Option<&Result<Look, String>>) -> Option<Result<&Look, &str>> {
+    look.map(|look| look.as_ref().map_err(String::as_str))
 }
 
 fn fingerprints(contact: &Contact) -> Vec<String> {

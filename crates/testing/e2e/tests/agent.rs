@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use mainstay_database::Presence;
 use mainstay_e2e::cli;
 use mainstay_e2e::fleet::{Pair, Records};
 use mainstay_e2e::gateway::{Accept, DEADLINE};
@@ -163,5 +164,45 @@ fn a_full_queue_drops_the_oldest_that_were_not_sent_and_says_how_many() -> anyho
         .filter_map(|row| serde_json::from_slice::<Value>(&row.body).ok()?["dropped"].as_u64())
         .sum();
     assert_eq!(told, dropped);
+    Ok(())
+}
+
+/// What managers told of the presence of agents, in its order.
+fn told_of_presence(records: &Records) -> anyhow::Result<Vec<String>> {
+    let kinds = records.all_events()?.into_iter().map(|event| event.kind);
+    let of_presence = ["agent.disconnected", "agent.online", "agent.offline"];
+    Ok(kinds.filter(|kind| of_presence.contains(&&**kind)).collect())
+}
+
+#[test]
+fn an_agent_that_is_stopped_takes_its_leave_and_is_not_missed() -> anyhow::Result<()> {
+    let pair = Pair::make()?;
+    let (first, second) = pair.serve()?;
+    let mut agent = pair.enroll()?;
+    agent.configure(&pair.settings(&[0, 1], ""))?;
+    let records = Records::of(&pair.first)?;
+    let heard = |status: &Value| status["last_exchange_unix"].is_u64() && status["queued"] == 0;
+    for _ in 0..2 {
+        agent.run()?;
+        agent.wait_for("an exchange", heard)?;
+        agent.stop()?;
+        assert_eq!(records.agents()?[0].presence, Presence::Offline);
+    }
+    let told = told_of_presence(&records)?;
+    assert_eq!(told, ["agent.disconnected", "agent.online", "agent.disconnected"]);
+
+    // One that cannot say so ends all the same, and goes on where it stood.
+    agent.run()?;
+    agent.wait_for("an exchange", heard)?;
+    first.kill();
+    second.kill();
+    agent.stop()?;
+    assert_eq!(records.agents()?[0].presence, Presence::Online);
+    let (_first, _second) = pair.serve()?;
+    agent.run()?;
+    let status = agent.wait_for("an exchange", heard)?;
+    assert_eq!(status["last_error"], Value::Null, "{status}");
+    agent.stop()?;
+    assert_eq!(records.agents()?[0].presence, Presence::Offline);
     Ok(())
 }

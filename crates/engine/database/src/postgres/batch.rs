@@ -11,7 +11,7 @@ use super::error::failed;
 use super::events::{self, Columns};
 use super::session::{NOW, parameters};
 use super::target::Link;
-use crate::agent::{Presence, StatusReport};
+use crate::agent::StatusReport;
 use crate::exchange::{ChainRow, EventCursor, Exchange, Judgement};
 use crate::id::{AgentUid, StreamId};
 use crate::session::{Code as _, Value, values};
@@ -51,10 +51,11 @@ const CURSORS: &str = "
 
 const ADVANCE: &str = "
     UPDATE agent_seen SET sequence = n.sequence, current = n.current, previous = n.previous,
-                          presence = $1, seen_at = $2, manager = n.manager, address = n.address,
-                          reply = n.reply
-    FROM unnest($3::bytea[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[], $8::text[],
-                $9::bytea[]) AS n (agent, sequence, current, previous, manager, address, reply)
+                          presence = n.presence, seen_at = $1, manager = n.manager,
+                          address = n.address, reply = n.reply
+    FROM unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bytea[],
+                $8::text[], $9::bytea[])
+         AS n (agent, sequence, current, previous, presence, manager, address, reply)
     WHERE agent_seen.agent = n.agent";
 
 const STREAMS: &str = "
@@ -234,9 +235,10 @@ async fn advance(prepared: &Prepared, plan: &Plan<'_>, now: WallTime) -> Result<
     let managers: Vec<&[u8]> = all().map(|e| &e.manager.0[..]).collect();
     let addresses: Vec<&str> = all().map(|e| e.address.as_str()).collect();
     let replies: Vec<&[u8]> = all().map(|e| &e.reply[..]).collect();
-    let online = Presence::Online.code();
+    let presences: Vec<i64> = all().map(|e| e.presence.code()).collect();
     let parameters: [&(dyn ToSql + Sync); 9] = [
-        &online, &now.0, &agents, &sequences, &currents, &previous, &managers, &addresses, &replies,
+        &now.0, &agents, &sequences, &currents, &previous, &presences, &managers, &addresses,
+        &replies,
     ];
     prepared.client.execute(&prepared.advance, &parameters).await
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::events::Sink;
 use super::session::SqliteSession;
 use super::{clock, failed};
-use crate::agent::{Presence, StatusReport};
+use crate::agent::StatusReport;
 use crate::exchange::{ChainRow, EventBatch, EventCursor, Exchange, Exchanged, Judgement, Loaded};
 use crate::id::{AgentUid, Hash, StreamId};
 use crate::operation::agents;
@@ -108,7 +108,7 @@ fn advance(connection: &Connection, exchange: &Exchange, sink: &Sink<'_>) -> Sto
                 next.sequence.cast_signed(),
                 next.current.0,
                 next.previous.0,
-                Presence::Online.code(),
+                exchange.presence.code(),
                 sink.now().0,
                 exchange.manager.0,
                 exchange.address,

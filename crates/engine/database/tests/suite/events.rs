@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mainstay_database::{EventFilter, EventRow, Exchanged, Judgement, NewEvent, Range, Severity};
+use mainstay_database::{
+    EventFilter, EventRow, Exchange, Exchanged, Judgement, NewEvent, Presence, Range, Severity,
+};
 
 use super::World;
 use super::world::{MANAGER, STREAM, all, batch, hash, next, uid};
@@ -128,9 +130,21 @@ pub(crate) async fn a_silent_agent_is_told_of_once(world: &World) {
     assert_eq!(told.len(), 2);
     assert!(told.iter().all(|event| event.kind == "agent.offline"));
     assert_eq!(told[1].agent, Some(uid(1)));
-    assert_eq!(world.load(uid(1)).await.presence, mainstay_database::Presence::Offline);
+    assert_eq!(world.load(uid(1)).await.presence, Presence::Offline);
     world.commit(world.next(uid(1)).await).await;
-    assert_eq!(world.load(uid(1)).await.presence, mainstay_database::Presence::Online);
+    assert_eq!(world.load(uid(1)).await.presence, Presence::Online);
+}
+
+pub(crate) async fn an_agent_that_took_its_leave_is_not_missed(world: &World) {
+    world.agents(1).await;
+    let last = Exchange { presence: Presence::Offline, ..world.next(uid(1)).await };
+    world.commit(last).await;
+    assert_eq!(world.load(uid(1)).await.presence, Presence::Offline);
+    let future = world.one.now().await.unwrap().plus(Duration::from_secs(60));
+    assert_eq!(world.one.sweep_offline(future, 10).await.unwrap(), []);
+    world.commit(world.next(uid(1)).await).await;
+    assert_eq!(world.load(uid(1)).await.presence, Presence::Online);
+    assert_eq!(world.one.sweep_offline(future, 10).await.unwrap(), [uid(1)]);
 }
 
 pub(crate) async fn days_are_turned(world: &World) {

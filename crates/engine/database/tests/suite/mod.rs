@@ -62,6 +62,7 @@ macro_rules! whole_suite {
                 a_reader_that_comes_back_misses_nothing,
                 events_are_found_by_what_they_are,
                 a_silent_agent_is_told_of_once,
+                an_agent_that_took_its_leave_is_not_missed,
                 days_are_turned,
             }
             agents {

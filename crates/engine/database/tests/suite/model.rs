@@ -2,7 +2,7 @@
 //! and two managers serve them. In the end every event is there once and in order.
 
 use mainstay_database::{
-    AgentUid, ChainRow, EventFilter, Exchange, Exchanged, Hash, Loaded, Range, Store,
+    AgentUid, ChainRow, EventFilter, Exchange, Exchanged, Hash, Loaded, Presence, Range, Store,
 };
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
@@ -160,6 +160,7 @@ fn exchange(request: &Request, loaded: &Loaded, token: Hash) -> Exchange {
         agent: request.agent,
         expected: (loaded.chain.sequence, loaded.chain.current),
         next: ChainRow { sequence: request.sequence, current: token, previous: request.token },
+        presence: Presence::Online,
         reply: reply(token, through),
         manager: MANAGER,
         address: String::new(),

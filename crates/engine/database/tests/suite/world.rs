@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mainstay_database::{
     AgentEvent, AgentUid, Audit, ChainRow, ChainedEvent, Credential, Enrolled, Enrolment,
-    EventBatch, Exchange, Exchanged, GroupId, Hash, Loaded, ManagerId, NewEnrolmentToken, Range,
-    Severity, Standing, Store, StreamId,
+    EventBatch, Exchange, Exchanged, GroupId, Hash, Loaded, ManagerId, NewEnrolmentToken, Presence,
+    Range, Severity, Standing, Store, StreamId,
 };
 
 /// Two managers on one database.
@@ -112,6 +112,7 @@ pub(crate) fn next(loaded: &Loaded) -> Exchange {
         agent: loaded.agent,
         expected: (loaded.chain.sequence, loaded.chain.current),
         next: ChainRow { sequence, current: hash(1000 + sequence), previous: loaded.chain.current },
+        presence: Presence::Online,
         reply: format!("reply {sequence}").into_bytes(),
         manager: MANAGER,
         address: "192.0.2.9:4000".into(),

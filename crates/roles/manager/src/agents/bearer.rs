@@ -18,7 +18,7 @@ use mainstay_trust::digest::{same, sha256};
 use mainstay_trust::token::{Secret, random};
 
 use super::answer::{self, FullState, compose};
-use super::exchange::{Request, blocked, commit, held, load, remark, unknown};
+use super::exchange::{Request, blocked, commit, held, load, presence, remark, unknown};
 use super::refused::Refused;
 use super::{enrol, report};
 use crate::fleet::Fleet;
@@ -133,6 +133,7 @@ async fn prepare(fleet: &Fleet, request: &Request, loaded: &Loaded) -> Result<Ex
             current: Hash(random()),
             previous: loaded.chain.current,
         },
+        presence: presence(message),
         reply: wire::encode(&answer),
         manager: fleet.id,
         address: request.peer.to_string(),

@@ -207,6 +207,7 @@ fn registration(
         agent: request.agent,
         expected: (loaded.chain.sequence, loaded.chain.current),
         next: ChainRow { sequence, current: token::hash(chain), previous: Hash::NONE },
+        presence: Presence::Online,
         reply: Vec::new(),
         manager: fleet.id,
         address: request.peer.to_string(),

@@ -157,6 +157,7 @@ async fn prepare(
         agent: request.agent,
         expected: (loaded.chain.sequence, loaded.chain.current),
         next,
+        presence: presence(message),
         reply: wire::encode(&answer),
         manager: fleet.id,
         address: request.peer.to_string(),
@@ -164,6 +165,14 @@ async fn prepare(
         events,
         remarks,
     })
+}
+
+/// What the agent is from here on: one that ends says so in its last message.
+pub(super) const fn presence(message: &AgentToServer) -> Presence {
+    match message.agent_disconnect {
+        Some(_) => Presence::Offline,
+        None => Presence::Online,
+    }
 }
 
 /// What the manager has to say about an exchange.
@@ -181,11 +190,12 @@ pub(super) fn remark(
             body: body.into_bytes(),
         });
     };
-    if loaded.presence == Presence::Offline {
-        say("agent.online", Severity::Information, "{}".to_owned());
-    }
-    if request.message.agent_disconnect.is_some() {
-        say("agent.disconnected", Severity::Information, "{}".to_owned());
+    match (loaded.presence, presence(&request.message)) {
+        (_, Presence::Offline) => {
+            say("agent.disconnected", Severity::Information, "{}".to_owned());
+        }
+        (Presence::Offline, _) => say("agent.online", Severity::Information, "{}".to_owned()),
+        (Presence::Never | Presence::Online, _) => {}
     }
     if dropped > 0 {
         say("agent.dropped-events", Severity::Warning, format!("{{\"dropped\":{dropped}}}"));

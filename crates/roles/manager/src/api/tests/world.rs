@@ -12,8 +12,8 @@ use hyper_util::rt::TokioIo;
 use mainstay_config::manager;
 use mainstay_database::{
     AgentUid, Applied, AppliedState, Audit, ChainRow, Credential, Enrolled, Enrolment, Exchange,
-    Exchanged, GroupId, Hash, Limits, Location, ManagerBeat, ManagerId, NewEnrolmentToken, Role,
-    Standing, StatusReport, Store, open,
+    Exchanged, GroupId, Hash, Limits, Location, ManagerBeat, ManagerId, NewEnrolmentToken,
+    Presence, Role, Standing, StatusReport, Store, open,
 };
 use mainstay_trust::password;
 use mainstay_trust::token::Secret;
@@ -225,6 +225,7 @@ impl World {
             agent: AgentUid([number; 16]),
             expected: (loaded.chain.sequence, loaded.chain.current),
             next,
+            presence: Presence::Online,
             reply: Vec::new(),
             manager: MANAGER,
             address: "192.0.2.9".to_owned(),
