@@ -2,7 +2,7 @@
 
 pub use mainstay_fleet::rollout::Desire;
 
-use crate::agent::Applied;
+use crate::agent::{Applied, Presence};
 use crate::id::{AgentUid, ConfigurationId, GroupId, Hash, RolloutId, VersionId};
 use crate::time::WallTime;
 
@@ -132,6 +132,7 @@ pub struct Member {
     pub applied: Option<Applied>,
     pub effective: Option<Hash>,
     pub healthy: Option<bool>,
+    pub presence: Presence,
     pub seen_at: Option<WallTime>,
 }
 

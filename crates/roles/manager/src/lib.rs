@@ -36,6 +36,7 @@ mod invitation;
 mod jobs;
 mod offers;
 mod orphans;
+mod presence;
 mod rollouts;
 mod serve;
 

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::info;
 
+use crate::presence::presence;
+
 /// How often an order is decided again because another step was faster.
 const TRIES: usize = 8;
 
@@ -173,9 +175,12 @@ impl Seen {
             wave: member.wave,
             mark: mark(member.state),
             said: said(member, version.hash),
-            heard: match silence.presence(member.seen_at.map(|at| now.since(at))) {
-                Presence::Online | Presence::Late => Heard::Online,
-                Presence::Never | Presence::Offline => Heard::Silent,
+            heard: {
+                let silent = member.seen_at.map(|at| now.since(at));
+                match presence(silence, member.presence, silent) {
+                    Presence::Online | Presence::Late => Heard::Online,
+                    Presence::Never | Presence::Offline => Heard::Silent,
+                }
             },
         };
         let judged = members.iter().map(judge).collect();

@@ -90,7 +90,8 @@ pub(crate) fn members(
     let limit = conditions.bind(range.rows() + 1);
     let sql = format!(
         "SELECT m.agent, m.wave, m.state, m.message, m.updated_at,
-                a.applied_state, a.applied_hash, a.applied_message, a.effective, a.healthy, s.seen_at
+                a.applied_state, a.applied_hash, a.applied_message, a.effective, a.healthy,
+                s.presence, s.seen_at
          FROM rollout_member m JOIN agent a ON a.uid = m.agent
               JOIN agent_seen s ON s.agent = m.agent{}
          ORDER BY m.wave, m.agent LIMIT {limit}",
@@ -217,6 +218,7 @@ fn member(row: &mut Row) -> Stored<Member> {
         applied: applied(row)?,
         effective: row.maybe_id()?,
         healthy: row.maybe_flag()?,
+        presence: row.code()?,
         seen_at: row.maybe_time()?,
     })
 }

@@ -17,6 +17,7 @@ use super::ask::{Ask, choose};
 use super::instant;
 use super::problem::Problem;
 use super::{Api, groups};
+use crate::presence::presence;
 
 /// Most agents of one change.
 const AGENTS_MAX: usize = 1_000;
@@ -232,7 +233,7 @@ fn brief(api: &Api, agent: &AgentRow, now: mainstay_database::WallTime) -> Value
         "version": agent.version,
         "group": agent.group.0,
         "standing": called(agent.standing, &STANDINGS),
-        "presence": called(presence(api, agent, now), &PRESENCES),
+        "presence": called(presence(&api.silence, agent.presence, agent.seen_at.map(|at| now.since(at))), &PRESENCES),
         "credential": match agent.credential {
             Credential::Key(_) => "key",
             Credential::Bearer(_) => "bearer",
@@ -255,15 +256,6 @@ fn brief(api: &Api, agent: &AgentRow, now: mainstay_database::WallTime) -> Value
         "pin": agent.pin.map(|pin| pin.to_string()),
         "forks": agent.forks,
     })
-}
-
-/// The database's word, and if it has not recorded a silence, how long it has lasted.
-fn presence(api: &Api, agent: &AgentRow, now: mainstay_database::WallTime) -> online::Presence {
-    match agent.presence {
-        Presence::Never => online::Presence::Never,
-        Presence::Offline => online::Presence::Offline,
-        Presence::Online => api.silence.presence(agent.seen_at.map(|at| now.since(at))),
-    }
 }
 
 /// As the database counts it.

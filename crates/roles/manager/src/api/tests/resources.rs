@@ -204,6 +204,44 @@ fn a_good_rollout_reaches_the_group_and_becomes_its_version() {
     });
 }
 
+/// One that took its leave serves nobody, and will ask for what it should serve when it returns.
+#[test]
+fn going_back_does_not_wait_for_an_agent_that_took_its_leave() {
+    run(async |world: World| {
+        let group = world.agents(2).await;
+        let cookie = world.session("operator").await;
+        let ask = async |method, path: &str, body| world.ask(&cookie, method, path, body).await;
+        let former = version(&world, &cookie).await;
+        let path = format!("/v1/groups/{group}/version");
+        assert_eq!(ask("PUT", &path, Some(json!({ "version": former }))).await.status, 204);
+        let text = format!("{TEXT}\n# another\n");
+        let draft = json!({ "after": former, "text": text, "note": "second" });
+        let made = ask("POST", "/v1/configurations/1/versions", Some(draft)).await;
+        let plan = json!({ "waves": ["100%"], "watch_seconds": 0 });
+        let wanted = json!({
+            "group": group.0, "version": made.json()["id"], "plan": plan, "start": true,
+        });
+        let made = ask("POST", "/v1/rollouts", Some(wanted)).await;
+        assert_eq!(made.status, 201, "{}", made.json());
+        let rollout = format!("/v1/rollouts/{}", made.json()["id"]);
+        for number in 1..=2 {
+            world.say(number, AppliedState::Applied, Hash(sha256(text.as_bytes()))).await;
+        }
+        rollouts::turn(&*world.store, &silence()).await.unwrap();
+        let back = json!({ "order": "roll-back" });
+        ask("POST", &format!("{rollout}/orders"), Some(back)).await;
+        let state = async || {
+            rollouts::turn(&*world.store, &silence()).await.unwrap();
+            ask("GET", &rollout, None).await.json()["state"].clone()
+        };
+        assert_eq!(state().await, json!("rolling-back"));
+        world.say(1, AppliedState::Applied, Hash(sha256(TEXT.as_bytes()))).await;
+        assert_eq!(state().await, json!("rolling-back"));
+        world.leave(2).await;
+        assert_eq!(state().await, json!("rolled-back"));
+    });
+}
+
 #[test]
 fn events_come_in_parts_and_as_a_stream() {
     run(async |world: World| {

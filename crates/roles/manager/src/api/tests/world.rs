@@ -210,6 +210,19 @@ impl World {
 
     /// An exchange of an agent that says what came of a configuration.
     pub(super) async fn say(&self, number: u8, state: AppliedState, hash: Hash) {
+        let effective = (state == AppliedState::Applied).then_some(hash);
+        let applied = Some(Applied { state, hash, message: "as said".to_owned() });
+        let status =
+            StatusReport { effective, applied, healthy: Some(true), ..StatusReport::default() };
+        self.exchange(number, Some(status), Presence::Online).await;
+    }
+
+    /// The last exchange of an agent that ends.
+    pub(super) async fn leave(&self, number: u8) {
+        self.exchange(number, None, Presence::Offline).await;
+    }
+
+    async fn exchange(&self, number: u8, status: Option<StatusReport>, presence: Presence) {
         let loaded = self.store.load(AgentUid([number; 16]), None).await.unwrap().unwrap();
         let sequence = loaded.chain.sequence + 1;
         let next = ChainRow {
@@ -217,19 +230,15 @@ impl World {
             current: Hash([u8::try_from(sequence).unwrap(); 32]),
             previous: loaded.chain.current,
         };
-        let effective = (state == AppliedState::Applied).then_some(hash);
-        let applied = Some(Applied { state, hash, message: "as said".to_owned() });
-        let status =
-            StatusReport { effective, applied, healthy: Some(true), ..StatusReport::default() };
         let done = self.store.exchange(Exchange {
             agent: AgentUid([number; 16]),
             expected: (loaded.chain.sequence, loaded.chain.current),
             next,
-            presence: Presence::Online,
+            presence,
             reply: Vec::new(),
             manager: MANAGER,
             address: "192.0.2.9".to_owned(),
-            status: Some(status),
+            status,
             events: None,
             remarks: Vec::new(),
         });
