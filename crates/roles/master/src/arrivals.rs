@@ -144,14 +144,17 @@ impl Master {
     /// Gives a worker its place.
     fn arrive(&mut self, hello: Hello) -> anyhow::Result<()> {
         let (slot, pid) = (hello.slot, hello.pid);
-        if let Place::Taken { present } = self.vacate(slot, pid)? {
-            warn!(%slot, pid, present, "slot is taken, worker is not welcome");
-            return Ok(());
-        }
-        if self.workers.get(slot).is_none() {
-            // Gone already: another comes.
-            let Ok(pidfd) = Pidfd::open(pid) else { return Ok(()) };
-            self.workers.add(&self.poller, slot, pid, pidfd)?;
+        match self.vacate(slot, pid)? {
+            Place::Own => {}
+            Place::Free => {
+                // Gone already: another comes.
+                let Ok(pidfd) = Pidfd::open(pid) else { return Ok(()) };
+                self.workers.add(&self.poller, slot, pid, pidfd)?;
+            }
+            Place::Taken { present } => {
+                warn!(%slot, pid, present, "slot is taken, worker is not welcome");
+                return Ok(());
+            }
         }
         let listeners = self.listeners.for_worker();
         let welcome = ToWorker::Welcome { listeners, current: self.generation };
