@@ -175,12 +175,9 @@ impl Seen {
             wave: member.wave,
             mark: mark(member.state),
             said: said(member, version.hash),
-            heard: {
-                let silent = member.seen_at.map(|at| now.since(at));
-                match presence(silence, member.presence, silent) {
-                    Presence::Online | Presence::Late => Heard::Online,
-                    Presence::Never | Presence::Offline => Heard::Silent,
-                }
+            heard: match presence(silence, member.presence, member.seen_at, now) {
+                Presence::Online | Presence::Late => Heard::Online,
+                Presence::Never | Presence::Offline => Heard::Silent,
             },
         };
         let judged = members.iter().map(judge).collect();

@@ -227,13 +227,14 @@ fn subject(agents: &[String]) -> String {
 }
 
 fn brief(api: &Api, agent: &AgentRow, now: mainstay_database::WallTime) -> Value {
+    let presence = presence(&api.silence, agent.presence, agent.seen_at, now);
     json!({
         "agent": agent.agent.to_string(),
         "name": agent.name,
         "version": agent.version,
         "group": agent.group.0,
         "standing": called(agent.standing, &STANDINGS),
-        "presence": called(presence(&api.silence, agent.presence, agent.seen_at.map(|at| now.since(at))), &PRESENCES),
+        "presence": called(presence, &PRESENCES),
         "credential": match agent.credential {
             Credential::Key(_) => "key",
             Credential::Bearer(_) => "bearer",
