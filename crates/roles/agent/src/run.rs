@@ -279,15 +279,18 @@ impl Running {
         for effect in self.endpoints.step(now(), luck()?, event) {
             match effect {
                 Effect::Switched(switch) => self.switched(&switch)?,
-                Effect::Abandon => {
-                    if let Some(attempt) = self.attempt.take() {
-                        attempt.task.abort();
-                    }
-                }
+                Effect::Abandon => self.abandon(),
                 Effect::Try { place, purpose, until } => self.attempt(place, purpose, until),
             }
         }
         Ok(())
+    }
+
+    /// Gives up what is under way.
+    fn abandon(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.task.abort();
+        }
     }
 
     fn manager(&self, place: usize) -> String {
@@ -408,9 +411,7 @@ impl Running {
         info!("agent.toml has changed");
         if is_other {
             // A machine has one policy for life.
-            if let Some(attempt) = self.attempt.take() {
-                attempt.task.abort();
-            }
+            self.abandon();
             let count = self.settings.managers.len();
             self.endpoints = Endpoints::new(policy(&self.settings), count, now());
         }

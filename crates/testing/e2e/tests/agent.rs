@@ -12,6 +12,11 @@ use mainstay_e2e::gateway::{Accept, DEADLINE};
 use mainstay_e2e::{Gateway, Origin, Setup, wait};
 use serde_json::Value;
 
+/// Whether it has spoken to a manager, and has nothing more to deliver.
+fn heard(status: &Value) -> bool {
+    status["last_exchange_unix"].is_u64() && status["queued"] == 0
+}
+
 #[test]
 fn a_copied_machine_joins_under_another_name_and_the_original_keeps_its_own() -> anyhow::Result<()>
 {
@@ -20,7 +25,6 @@ fn a_copied_machine_joins_under_another_name_and_the_original_keeps_its_own() ->
     let (_first, _second) = pair.serve()?;
     let mut original = pair.enroll()?;
     original.configure(&pair.settings(&[0, 1], ""))?;
-    let heard = |status: &Value| status["last_exchange_unix"].is_u64() && status["queued"] == 0;
     original.run()?;
     original.wait_for("an exchange", heard)?;
     original.stop()?;
@@ -181,7 +185,6 @@ fn an_agent_that_is_stopped_takes_its_leave_and_is_not_missed() -> anyhow::Resul
     let mut agent = pair.enroll()?;
     agent.configure(&pair.settings(&[0, 1], ""))?;
     let records = Records::of(&pair.first)?;
-    let heard = |status: &Value| status["last_exchange_unix"].is_u64() && status["queued"] == 0;
     for _ in 0..2 {
         agent.run()?;
         agent.wait_for("an exchange", heard)?;

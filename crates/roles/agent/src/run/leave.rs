@@ -18,9 +18,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(2);
 impl Running {
     /// Tells the manager that was spoken to last that this agent ends.
     pub(super) async fn leave(&mut self) {
-        if let Some(attempt) = self.attempt.take() {
-            attempt.task.abort();
-        }
+        self.abandon();
         let until = now() + LEAVE_MAX;
         while self.is_registered() {
             let place = self.endpoints.current();
